@@ -1,0 +1,67 @@
+"""Everything that can be said to have happened.
+
+An event is ``noun.verb`` and a few flat fields. Saying one costs a comparison
+unless somebody listens: the log, or a search that counts.
+
+A *mark* is a sentence that model code reaches; a scenario's ``sometimes`` asks
+that some run reaches it, so that a pass in which nothing happened is not a pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kmodel.point import RUN
+
+EVENTS: Final[dict[str, str]] = {
+    "task.start": "a thread begins",
+    "task.pause": "a point that does nothing",
+    "task.end": "a thread is done; result says what it returned",
+    "mutex.enter": "mtx_enter(9)",
+    "mutex.try": "mtx_enter_try(9)",
+    "mutex.leave": "mtx_leave(9)",
+    "lock.acquire": "rw_enter(9): one attempt; result says whether the lock was had",
+    "lock.contended": "rw_enter(9) asleep on the lock",
+    "lock.try": "rw_enter(9) with RW_NOSLEEP",
+    "lock.release": "rw_exit(9)",
+    "chan.sleep": "msleep(9): on the sleep queue, interlock released",
+    "chan.woken": "msleep(9): taken off the sleep queue by a wakeup",
+    "chan.wakeup": "wakeup(9)",
+    "chan.wakeup_one": "wakeup_one(9)",
+    "page.alloc": "uvm_pglistalloc / uvm_pagealloc gave pages",
+    "page.fail": "no pages: below a reserve",
+    "page.free": "uvm_pmr_freepages",
+    "page.wait": "uvm_wait",
+    "kva.alloc": "a range of kernel_map was taken",
+    "kva.fail": "no kernel virtual address; cause says why",
+    "kva.free": "a range of kernel_map was given back",
+    "pool.get": "pool_get gave an item",
+    "pool.fail": "pool_get(PR_NOWAIT) gave NULL; cause says why, nfail goes up",
+    "pool.wait": "pool_get(PR_WAITOK) queued a request",
+    "pool.put": "pool_put",
+    "pmap.enter": "pmap_enter made a mapping",
+    "pmap.fail": "pmap_enter returned ENOMEM",
+    "pmap.table": "a page-table page was linked",
+    "pmap.remove": "pmap_remove_pted",
+    "pmap.populate": "pmap_populate put a table or a descriptor in place",
+    "fault.begin": "uvm_fault entered",
+    "fault.restart": "uvm_fault goes round again (ERESTART)",
+    "fault.end": "uvm_fault left; error says how",
+    "daemon.lap": "one lap of the page daemon",
+    "mark": "a place that scenarios may require to be reached",
+    "inv.violation": "a check failed",
+    "run.end": "the run is over; outcome says how",
+}
+"""Event -> its kernel counterpart. A rename is a change of the log's schema."""
+
+
+def say(event: str, /, **fields: Any) -> None:
+    """Note that ``event`` happened in the present step."""
+    if RUN.sink is not None:
+        RUN.sink(event, fields)
+
+
+def mark(sentence: str) -> None:
+    """The running task reaches the place that ``sentence`` describes."""
+    if RUN.sink is not None:
+        RUN.sink("mark", {"text": sentence})

@@ -1,0 +1,215 @@
+"""One run: hold every task, let one through at a time, until there is an outcome.
+
+Both hosts drive this: the inner loop (``run``) directly, the Trio host from one
+Trio task a CPU. Objects are plain here, nothing is recorded; an observer, if
+there is one, is told every operation and everything that the model says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+import attrs
+
+from kmodel.explore.history import checked, close
+from kmodel.panic import Panic
+from kmodel.point import RUN, START, Op
+from kmodel.world import Check, World, leave
+
+
+class Strategy(Protocol):
+    """Who steps next?"""
+
+    def choose(self, enabled: list[int], current: int | None) -> int:
+        """One of ``enabled`` (never empty, ascending); ``current`` stepped last."""
+        ...
+
+
+class Observer(Protocol):
+    """Told what happens, as it happens. Returns the number of the event."""
+
+    def __call__(
+        self, step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]
+    ) -> int: ...
+
+
+@attrs.frozen
+class Outcome:
+    """How a run ended.
+
+    ``kind``: ``done`` (every obliged task ended), ``deadlock`` (nobody can step),
+    ``limit`` (``steps`` reached its bound), or the kind of the panic or check that
+    failed. ``message`` and ``culprits`` say more; ``property`` names the check.
+    """
+
+    kind: str
+    steps: int
+    message: str = ""
+    property: str = ""
+    culprits: tuple[str, ...] = ()
+
+
+class Execution:
+    """A world being run. ``choices`` is the schedule so far."""
+
+    def __init__(
+        self, world: World, observer: Observer | None = None, checks: bool = False
+    ) -> None:
+        world.seal()
+        self.world, self.observer = world, observer
+        self.choices = bytearray()
+        self.outcome: Outcome | None = None
+        self._coros: list[Coroutine[Any, Any, Any]] = [start() for start in world.starts]
+        self.pending: list[Op | None] = [(START, None, ()) for _ in world.tasks]
+        self._always = [c for c in world.checks if checks and c.when == "always"]
+        self._end = [c for c in world.checks if checks and c.when == "end"]
+        self.findings: dict[str, str] = {}
+        self._causes: list[int | None] = [None] * len(world.tasks)
+        self._waited: set[int] = set()
+        self._obliged = [task.index for task in world.tasks if task.obliged]
+        self._last = -1
+
+    def enabled(self) -> list[int]:
+        """The tasks whose pending operation may go now."""
+        able = []
+        for index, op in enumerate(self.pending):
+            if op is not None and (op[0].guard is None or op[0].guard(op[1], *op[2])):
+                able.append(index)
+        return able
+
+    def step(self, index: int) -> None:
+        """Let one enabled task through its operation and on to its next point."""
+        op = self.pending[index]
+        assert op is not None
+        kind, target, args = op
+        task = RUN.task = self.world.tasks[index]
+        self.choices.append(index)
+        if self.observer:
+            self._observe(index)
+        try:
+            result = kind.effect(target, *args)
+            if self.observer:
+                self._say(index, kind.event, self._fields(op, result))
+            self.pending[index] = checked(self._coros[index].send(result), task)
+        except StopIteration as end:
+            self.pending[index] = None
+            if self.observer:
+                self._say(index, "task.end", {"result": end.value})
+        except Panic as panic:
+            self._end_with(panic.kind, panic.message, "no panic", panic.culprits)
+        finally:
+            RUN.task, RUN.sink = None, None
+        if self.observer:
+            self._find_caused()
+        if self._always:
+            self._test(self._always)
+
+    def over(self) -> bool:
+        """Decide whether the run has ended; ``outcome`` says how."""
+        if self.outcome is None and all(self.pending[index] is None for index in self._obliged):
+            self._test(self._end)
+            if self.outcome is None:
+                self._end_with("done", "")
+        return self.outcome is not None
+
+    def stop(self, kind: str, message: str) -> None:
+        """End the run from outside: nobody can step, or a bound was reached."""
+        self._end_with(kind, message)
+
+    def close(self) -> None:
+        """Drop the tasks. Call once the run is over."""
+        leave()
+        for coro in self._coros:
+            close(coro)
+
+    def waiting(self) -> dict[str, str]:
+        """For each unfinished task: what it is about to do, and on what."""
+        found = {}
+        for task, op in zip(self.world.tasks, self.pending):
+            if op is not None:
+                name = getattr(op[1], "name", "")
+                found[task.name] = f"{op[0].event} {name}".rstrip()
+        return found
+
+    def _end_with(
+        self, kind: str, message: str, prop: str = "", culprits: tuple[str, ...] = ()
+    ) -> None:
+        if self.outcome is None:
+            self.outcome = Outcome(kind, len(self.choices), message, prop, culprits)
+
+    def _test(self, checks: list[Check]) -> None:
+        for check in checks:
+            wrong = check.test()
+            if wrong is None or check.name in self.findings:
+                continue
+            self.findings[check.name] = wrong
+            if self.observer:
+                self._say(
+                    self.choices[-1], "inv.violation", {"property": check.name, "text": wrong}
+                )
+            if check.judged:
+                self._end_with(check.kind, wrong, check.name)
+
+    def _observe(self, index: int) -> None:
+        """Before an observed step: note who cannot go, and listen to the model."""
+        self._waited = {
+            other
+            for other, op in enumerate(self.pending)
+            if op is not None and other != index and op[0].guard and not op[0].guard(op[1], *op[2])
+        }
+        RUN.sink = lambda event, fields: self._say(index, event, fields)
+
+    def _say(self, index: int, event: str, fields: dict[str, Any]) -> None:
+        assert self.observer is not None
+        cause, self._causes[index] = self._causes[index], None
+        self._last = self.observer(len(self.choices) - 1, index, cause, event, fields)
+
+    def _find_caused(self) -> None:
+        """Whoever could not go before this step and can now was let go by it."""
+        for other in self._waited:
+            op = self.pending[other]
+            if op is not None and op[0].guard and op[0].guard(op[1], *op[2]):
+                self._causes[other] = self._last
+
+    def _fields(self, op: Op, result: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        name = getattr(op[1], "name", None)
+        if name:
+            fields["obj"] = name
+        if result is not None and not isinstance(result, tuple):
+            fields["result"] = result
+        return fields
+
+
+def run(execution: Execution, strategy: Strategy, max_steps: int) -> Outcome:
+    """The inner loop: step until the run is over. Never more than ``max_steps``."""
+    chosen: int | None = None
+    try:
+        while (chosen := next_choice(execution, strategy, chosen, max_steps)) is not None:
+            execution.step(chosen)
+    finally:
+        execution.close()
+    assert execution.outcome is not None
+    return execution.outcome
+
+
+def next_choice(
+    execution: Execution, strategy: Strategy, current: int | None, max_steps: int
+) -> int | None:
+    """Who steps next; ``None`` when the run is over, and then ``outcome`` is set."""
+    if execution.over():
+        return None
+    able = execution.enabled()
+    if not able:
+        execution.stop("deadlock", deadlock_message(execution))
+        return None
+    if len(execution.choices) >= max_steps:
+        execution.stop("limit", f"not over after {max_steps} steps")
+        return None
+    return strategy.choose(able, current)
+
+
+def deadlock_message(execution: Execution) -> str:
+    stuck = ", ".join(f"{task} at {what}" for task, what in execution.waiting().items())
+    return f"nobody can step: {stuck}"

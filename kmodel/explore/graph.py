@@ -1,0 +1,225 @@
+"""The graph of reachable states, and the search that fills it.
+
+A state is exact: the code of every shared location and the node (history) of
+every task. Two runs that reach equal states can only go on alike, so a state is
+expanded once. The graph keeps every transition, and liveness is judged on it.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+import attrs
+
+from kmodel.explore.history import BLOCKED, DONE, Histories, Leaf, Predicate, State, walk
+from kmodel.world import Check, World
+
+Order = Literal["dfs", "bfs"]
+NOWHERE = -1
+"""Successor of a task that cannot step: blocked, or done."""
+PANIC = -2
+"""Successor of a step that panicked."""
+
+
+@attrs.frozen
+class Limits:
+    """When to give up: states kept, seconds of search, bytes of memory used."""
+
+    states: int = 1_000_000
+    seconds: float = 60.0
+    memory: int = 4 << 30
+
+
+@attrs.frozen
+class Violation:
+    """A check that failed in ``state``, or a step of ``task`` from it that panicked."""
+
+    kind: str
+    property: str
+    message: str
+    state: int
+    task: int | None = None
+    judged: bool = True
+    culprits: tuple[str, ...] = ()
+
+
+class Graph:
+    """States as numbers; ``0`` is the initial one.
+
+    ``succ[s][t]`` is where task ``t`` leads from ``s`` (or ``NOWHERE``/``PANIC``), and
+    ``leaf[s][t]`` what that step does. A *final* state (every obliged task done) has
+    neither: background tasks are cut there. ``complete`` says that nothing is missing.
+    """
+
+    def __init__(self, world: World, histories: Histories) -> None:
+        self.world, self.histories = world, histories
+        self.keys: list[bytes] = []
+        self.succ: list[tuple[int, ...]] = []
+        self.leaf: list[tuple[Leaf | None, ...]] = []
+        self.violations: list[Violation] = []
+        self.complete = False
+        self.stopped_by: str | None = None
+        self.transitions = 0
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def state(self, number: int) -> State[int]:
+        state = array("H")
+        state.frombytes(self.keys[number])
+        return state
+
+    def final(self, number: int) -> bool:
+        return self.succ[number] == ()
+
+    def done(self, number: int, task: int) -> bool:
+        return self.state(number)[self.histories.locations + task] == DONE
+
+    def edges(self) -> Iterator[tuple[int, int, int, Leaf]]:
+        """Every transition: from, task, to, what it does."""
+        for number, (row, leaves) in enumerate(zip(self.succ, self.leaf)):
+            for task, (to, leaf) in enumerate(zip(row, leaves)):
+                if to >= 0 and leaf is not None:
+                    yield number, task, to, leaf
+
+
+class Search:
+    """Fills a graph, ``advance`` by ``advance``, so that whoever drives it keeps
+    control between two (progress, deadlines, Ctrl-C)."""
+
+    def __init__(
+        self, world: World, limits: Limits, order: Order = "dfs", histories: Histories | None = None
+    ) -> None:
+        self.histories = histories or Histories(world)
+        self.graph = Graph(world, self.histories)
+        self.limits = limits
+        self._pop_left = order == "bfs"
+        self._index: dict[bytes, int] = {}
+        self._frontier: deque[int] = deque()
+        self._obliged = [task.index for task in world.tasks if task.obliged]
+        self._always = [(c, Predicate(c.test)) for c in world.checks if c.when == "always"]
+        self._end = [(c, Predicate(c.test)) for c in world.checks if c.when == "end"]
+        self._broken: set[tuple[str, str]] = set()
+        self._began = time.monotonic()
+        self._discover(self.histories.initial)
+
+    def advance(self, expansions: int) -> bool:
+        """Expand up to so many states; ``False`` when there is nothing left to do."""
+        graph, frontier = self.graph, self._frontier
+        pop = frontier.popleft if self._pop_left else frontier.pop
+        for _ in range(expansions):
+            if not frontier:
+                graph.complete = graph.stopped_by is None
+                break
+            self._expand(pop())
+        graph.seconds = time.monotonic() - self._began
+        self._check_limits()
+        return bool(frontier) and graph.stopped_by is None
+
+    def interrupt(self, why: str) -> None:
+        """Stop here; the graph so far stays usable."""
+        self.graph.stopped_by = why
+
+    def _expand(self, number: int) -> None:
+        graph, histories = self.graph, self.histories
+        state = graph.state(number)
+        locations, nodes, index = histories.locations, histories.nodes, self._index
+        if all(state[locations + task] == DONE for task in self._obliged):
+            graph.succ[number] = ()
+            graph.leaf[number] = ()
+            self._test(self._end, number, state)
+            return
+        only = self._silent(state) if 1 in state[locations:] else None
+        row: list[int] = []
+        leaves: list[Leaf | None] = []
+        for task, of_task in enumerate(nodes):
+            node = of_task[state[locations + task]]
+            to, leaf = NOWHERE, None
+            if node.op is not None and (only is None or only == task):
+                leaf = walk(node.tree, state)
+                if leaf is None:
+                    leaf = histories.leaf(node, state)
+                if leaf is BLOCKED:
+                    leaf = None
+                elif leaf.next is None:
+                    to = PANIC
+                    self._panicked(number, task, leaf)
+                else:
+                    graph.transitions += 1
+                    after = state[:]
+                    for where, code in leaf.stores:
+                        after[where] = code
+                    after[locations + task] = leaf.next.index
+                    found = index.get(after.tobytes())
+                    to = found if found is not None else self._discover(after)
+            row.append(to)
+            leaves.append(leaf)
+        graph.succ[number] = tuple(row)
+        graph.leaf[number] = tuple(leaves)
+
+    def _silent(self, state: State[int]) -> int | None:
+        """The first task that has yet to begin and whose first step touches nothing
+        shared: its order against all else cannot matter, so it goes alone."""
+        histories = self.histories
+        for task, of_task in enumerate(histories.nodes):
+            if state[histories.locations + task] == 1:
+                leaf = histories.leaf(of_task[1], state)
+                if leaf.next is not None and not leaf.stores and not leaf.inputs:
+                    return task
+        return None
+
+    def _discover(self, state: State[int]) -> int:
+        graph = self.graph
+        key = state.tobytes()
+        number = self._index[key] = len(graph.keys)
+        graph.keys.append(key)
+        graph.succ.append((NOWHERE,))
+        graph.leaf.append(())
+        self._frontier.append(number)
+        self._test(self._always, number, state)
+        return number
+
+    def _test(self, checks: list[tuple[Check, Predicate]], number: int, state: State[int]) -> None:
+        for check, predicate in checks:
+            wrong = predicate.value(state, self.graph.world)
+            if wrong is not None and (check.name, wrong) not in self._broken:
+                self._broken.add((check.name, wrong))
+                self.graph.violations.append(
+                    Violation(check.kind, check.name, wrong, number, judged=check.judged)
+                )
+
+    def _panicked(self, number: int, task: int, leaf: Leaf) -> None:
+        panic = leaf.panic
+        assert panic is not None
+        if ("panic", panic.message) not in self._broken:
+            self._broken.add(("panic", panic.message))
+            self.graph.violations.append(
+                Violation(
+                    panic.kind, "no panic", panic.message, number, task, culprits=panic.culprits
+                )
+            )
+
+    def _check_limits(self) -> None:
+        graph, limits = self.graph, self.limits
+        if graph.stopped_by or not self._frontier:
+            return
+        if len(graph) >= limits.states:
+            graph.stopped_by = f"{limits.states} states"
+        elif graph.seconds >= limits.seconds:
+            graph.stopped_by = f"{limits.seconds:g} s"
+        elif _resident() >= limits.memory:
+            graph.stopped_by = f"{limits.memory >> 20} MiB of memory"
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds now (0 where the system does not say)."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * 4096
+    except OSError:
+        return 0

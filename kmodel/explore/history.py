@@ -1,0 +1,337 @@
+"""What each task can have learned, and what its next step then does.
+
+A task's *history* is all that it has observed and not forgotten, hash-consed to
+a number; where it stands (a ``Node``) is a function of it. What its next step
+does is a function of the node and of the locations that the step reads. So each
+step of real model code is run once for each combination of values that it reads,
+and remembered as a decision tree (location -> value -> ... -> ``Leaf``). A search
+walks the tree: most transitions cost a few array look-ups and no coroutine.
+
+Exact as long as tasks see each other through shared state only; ``World.record``
+refuses what it can see breaking that, and every reported run is replayed on
+fresh, unrecorded objects.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from kmodel.panic import Panic
+from kmodel.point import RUN, START, Kind, Op, Task, fold
+from kmodel.shared import MAX_CODES, Recorder, SharedStateError
+from kmodel.world import ScenarioError, World, leave
+
+DONE = 0
+"""The node index of a task that has ended."""
+
+State = array  # of codes: one a location, then one node index a task
+
+
+class Node:
+    """Where one task stands: its history, and the operation it is about to do."""
+
+    __slots__ = (
+        "coro",
+        "grant",
+        "history",
+        "index",
+        "op",
+        "parent",
+        "task",
+        "tree",
+        "until",
+        "via",
+    )
+
+    def __init__(
+        self,
+        task: Task,
+        index: int,
+        history: int,
+        op: Op | None,
+        parent: Node | None = None,
+        via: Leaf | None = None,
+    ) -> None:
+        self.task, self.index, self.history, self.op = task, index, history, op
+        self.parent, self.via = parent, via
+        self.tree: Any = None
+        self.coro: Coroutine[Any, Any, Any] | None = None
+        self.grant = _of_state(op, op[0].grant) if op else None
+        self.until = _of_state(op, op[0].until) if op else None
+
+    @property
+    def waits_for(self) -> Any:
+        """The sleeping lock that the task is asleep on, if it is."""
+        return self.op[1] if self.op and self.grant else None
+
+
+class Leaf:
+    """One step, as far as others can tell: what it wrote, said and led to.
+
+    ``spans`` are the data accesses, as bit masks (atomic and hidden locations are
+    left out), cut where the step released a lock: (reads, writes, the locks that
+    it released later in the step).
+    """
+
+    __slots__ = ("inputs", "next", "panic", "result", "said", "spans", "stores")
+
+    def __init__(self) -> None:
+        self.next: Node | None = None
+        self.stores: tuple[tuple[int, int], ...] = ()
+        self.inputs: tuple[tuple[int, int], ...] = ()
+        self.result: Any = None
+        self.said: tuple[tuple[str, dict[str, Any]], ...] = ()
+        self.spans: tuple[tuple[int, int, frozenset[int]], ...] = ()
+        self.panic: Panic | None = None
+
+
+BLOCKED = Leaf()
+
+
+class Predicate:
+    """A pure function of shared state, remembered by the values it reads."""
+
+    __slots__ = ("function", "tree")
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function, self.tree = function, None
+
+    def value(self, state: State[int], world: World) -> Any:
+        found = walk(self.tree, state)
+        if found is None:
+            recorder = world.recorder
+            assert recorder is not None
+            recorder.load(state[: len(recorder.state)])
+            recorder.begin()
+            recorder.operating, RUN.task = None, None
+            found = (self.function(),)
+            if recorder.wrote:
+                name = recorder.names[next(iter(recorder.wrote))]
+                raise SharedStateError(f"a check changed {name}: checks may only read")
+            self.tree = grow(self.tree, list(recorder.read.items()), found)
+        return found[0]
+
+
+def _of_state(op: Op, function: Callable[..., Any] | None) -> Predicate | None:
+    return Predicate(lambda: function(op[1], *op[2])) if function else None
+
+
+def walk(tree: Any, state: State[int]) -> Any:
+    while tree.__class__ is list:
+        tree = tree[1].get(state[tree[0]])
+    return tree
+
+
+def grow(tree: Any, reads: list[tuple[int, int]], leaf: Any) -> Any:
+    """Add ``leaf`` under ``reads``; return the root.
+
+    Raises where another run read another location after the same values: then
+    the code is no function of what it reads.
+    """
+    root = tree if tree is not None else ([reads[0][0], {}] if reads else leaf)
+    here = root
+    for depth, (location, code) in enumerate(reads):
+        if here.__class__ is not list or here[0] != location:
+            raise Divergence("a step read other shared state than when it ran before")
+        last = depth + 1 == len(reads)
+        if code not in here[1]:
+            here[1][code] = leaf if last else [reads[depth + 1][0], {}]
+        here = here[1][code]
+    return root
+
+
+class Divergence(Exception):
+    """The same choices led elsewhere: the scenario is not deterministic."""
+
+
+class Histories:
+    """All nodes of all tasks of one recorded world."""
+
+    def __init__(self, world: World, forgetful: bool = True) -> None:
+        self.world = world
+        self.recorder = world.record()
+        self.locations = len(self.recorder.state)
+        self._ids: dict[Any, int] = {}
+        self._forgetful = forgetful
+        self.runs = 0
+        self.nodes: list[list[Node]] = []
+        self._at: list[dict[int, Node]] = []
+        for task in world.tasks:
+            done = Node(task, DONE, self._cons(0, "done", (task.index,)), None)
+            root = self._cons(0, "task", (task.index,))
+            start = Node(task, 1, root, (START, None, ()))
+            self.nodes.append([done, start])
+            self._at.append({done.history: done, root: start})
+        self.initial: State[int] = array("H", [*self.recorder.state, *(1 for _ in world.tasks)])
+
+    def _cons(self, parent: int, tag: str, seen: tuple[int, ...]) -> int:
+        return self._ids.setdefault((parent, tag, seen), len(self._ids) + 1)
+
+    def node(self, state: State[int], task: int) -> Node:
+        return self.nodes[task][state[self.locations + task]]
+
+    def leaf(self, node: Node, state: State[int]) -> Leaf:
+        """What ``node``'s step does in ``state``; ``BLOCKED`` if it may not go."""
+        found: Leaf | None = walk(node.tree, state)
+        return found if found is not None else self._execute(node, state)
+
+    def _execute(self, node: Node, state: State[int]) -> Leaf:
+        """Run the model's own code for one step, and remember what it did."""
+        self.runs += 1
+        recorder, op = self.recorder, node.op
+        assert op is not None
+        try:
+            self._enter(node, state)
+            if not self._guard(op):
+                leaf = BLOCKED
+            else:
+                leaf = self._step(node, op, state)
+            node.tree = grow(node.tree, list(recorder.read.items()), leaf)
+        finally:
+            leave()
+        return leaf
+
+    def _enter(self, node: Node, state: State[int]) -> None:
+        recorder = self.recorder
+        recorder.load(state[: self.locations])
+        recorder.begin()
+        recorder.operating = True
+        RUN.task, RUN.seen, RUN.cons = node.task, recorder.seen, self._cons
+        RUN.history = node.history
+
+    def _guard(self, op: Op) -> bool:
+        kind, target, args = op
+        return kind.guard is None or kind.guard(target, *args)
+
+    def _step(self, node: Node, op: Op, state: State[int]) -> Leaf:
+        recorder, leaf = self.recorder, Leaf()
+        coro = node.coro or self._rebuild(node)
+        node.coro = None
+        self._enter(node, state)
+        self._guard(op)
+        said: list[tuple[str, dict[str, Any]]] = []
+        RUN.sink = lambda event, fields: said.append((event, fields))
+        after: Op | None = None
+        try:
+            leaf.result = op[0].effect(op[1], *op[2])
+            after = self._resume(coro, node.history, leaf.result)
+        except StopIteration:
+            RUN.history = self.nodes[node.task.index][DONE].history
+            recorder.seen.clear()
+        except Panic as panic:
+            leaf.panic = panic
+        leaf.said = tuple(said)
+        self._footprint(leaf)
+        if leaf.panic is None:
+            leaf.next = self._arrive(node, leaf, after, coro)
+        return leaf
+
+    def _resume(self, coro: Coroutine[Any, Any, Any], history: int, result: Any) -> Op:
+        """Hand ``result`` to the task's code and run it to its next point."""
+        recorder = self.recorder
+        recorder.seen.clear()
+        recorder.operating = False
+        RUN.history = self._cons(history, "op", (recorder.encode(result),))
+        return checked(coro.send(result), RUN.task)
+
+    def _arrive(
+        self, node: Node, leaf: Leaf, after: Op | None, coro: Coroutine[Any, Any, Any]
+    ) -> Node:
+        index = node.task.index
+        history = fold()
+        there = self._at[index].get(history)
+        if there is None:
+            nodes = self.nodes[index]
+            if len(nodes) > MAX_CODES:
+                raise ScenarioError(
+                    f"task {node.task.name} has more than {MAX_CODES} different histories: does it "
+                    "loop without Loop().head(...), or count something that nothing bounds?"
+                )
+            there = Node(node.task, len(nodes), history, after, node, leaf)
+            nodes.append(there)
+            self._at[index][history] = there
+        elif not _same(there.op, after):
+            raise Divergence(f"{node.task} reached two different points after the same history")
+        if there.coro is None and after is not None:
+            there.coro = coro
+        else:
+            close(coro)
+        return there
+
+    def _footprint(self, leaf: Leaf) -> None:
+        recorder = self.recorder
+        leaf.stores = tuple(recorder.wrote.items())
+        leaf.inputs = tuple(
+            (where, code) for where, code in recorder.read.items() if where not in recorder.atomic
+        )
+        leaf.spans = _spans(recorder)
+
+    def _rebuild(self, node: Node) -> Coroutine[Any, Any, Any]:
+        """A coroutine that stands at ``node``: begin one, and tell it its own past."""
+        recorder = self.recorder
+        past: list[tuple[Node, Leaf]] = []
+        here = node
+        while here.parent is not None and here.via is not None:
+            past.append((here.parent, here.via))
+            here = here.parent
+        coro = self.world.starts[node.task.index]()
+        op: Op | None = node.op
+        RUN.sink = None
+        for parent, leaf in reversed(past):
+            recorder.begin()
+            for where, code in leaf.inputs:
+                recorder.set(where, code)
+            try:
+                op = self._resume(coro, parent.history, leaf.result)
+            except StopIteration:
+                raise Divergence(f"{node.task} ended where it went on before") from None
+        if not _same(op, node.op):
+            raise Divergence(f"{node.task} reached another point than before with the same past")
+        return coro
+
+
+def checked(op: Any, task: Task | None) -> Op:
+    """``op`` if it is an operation; otherwise say what the task awaited instead."""
+    if op.__class__ is tuple and len(op) == 3 and op[0].__class__ is Kind:
+        return op
+    raise ScenarioError(
+        f"task {task} awaited something that is no kmodel point ({type(op).__name__}): inside a "
+        "task await only operations, for example pause(), a lock or a channel"
+    )
+
+
+def _spans(recorder: Recorder) -> tuple[tuple[int, int, frozenset[int]], ...]:
+    private = recorder.atomic | recorder.hidden
+    spans: list[tuple[int, int, frozenset[int]]] = []
+    reads = writes = 0
+    released: frozenset[int] = frozenset()
+    for entry in reversed(recorder.trace):
+        if entry < 0:
+            if reads or writes:
+                spans.append((reads, writes, released))
+            reads = writes = 0
+            released |= {~entry}
+        elif entry >> 1 not in private:
+            if entry & 1:
+                writes |= 1 << (entry >> 1)
+            else:
+                reads |= 1 << (entry >> 1)
+    if reads or writes:
+        spans.append((reads, writes, released))
+    return tuple(spans)
+
+
+def close(coro: Coroutine[Any, Any, Any]) -> None:
+    """End a coroutine that is of no more use, whatever it does about that."""
+    try:
+        coro.close()
+    except RuntimeError:
+        pass
+
+
+def _same(one: Op | None, other: Op | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one[0] is other[0] and one[1] is other[1] and one[2] == other[2]

@@ -1,0 +1,164 @@
+"""The page fault: look up, find or make the page, enter it; on shortage unlock all,
+do what the fix says, restart.
+
+Source: sys/uvm/uvm_fault.c 1.159-1.165. Left out: neighbours (fault-ahead),
+needs-copy, copy-on-write (1B), object pages (2A), wired faults, I/O, page queues,
+the trap handler's fixup. Both amap and map locks as in 1.165: amap WRITE.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kmodel.event import mark, say
+from kmodel.fixes import Fix
+from kmodel.panic import Panic
+from kmodel.param import PAGE_SHIFT, KernelParams
+from kmodel.pmap.pmap import ENOMEM, Pmap, PmapPools
+from kmodel.point import Loop, procedure
+from kmodel.shared import shared
+from kmodel.vm.amap import AnonPool
+from kmodel.vm.km import KernelMemory
+from kmodel.vm.map import UserMap
+from kmodel.vm.physmem import PhysMem
+from kmodel.world import curcpu
+
+ERESTART: Final = -1
+EFAULT: Final = 14
+SIGNALS: Final = {0: None, ENOMEM: "SIGKILL", EFAULT: "SIGSEGV"}
+
+
+@shared
+class Kernel:
+    """What every process shares, and the fix that this kernel was built with."""
+
+    p: Final[KernelParams]
+    physmem: Final[PhysMem]
+    km: Final[KernelMemory]
+    anons: Final[AnonPool]
+    pmap_pools: Final[PmapPools]
+    fix: Final[Fix]
+
+    def __init__(
+        self,
+        p: KernelParams,
+        physmem: PhysMem,
+        km: KernelMemory,
+        anons: AnonPool,
+        pmap_pools: PmapPools,
+        fix: Fix,
+    ) -> None:
+        self.p, self.physmem, self.km, self.anons = p, physmem, km, anons
+        self.pmap_pools, self.fix = pmap_pools, fix
+
+    def uvm_swapisfull(self) -> bool:
+        """swpgonly >= 99 % of the slots (uvm_swap.c). Swap does not change here."""
+        return self.p.swap_used >= self.p.swap_pages * 99 // 100
+
+
+@shared
+class Space:
+    """A process's vmspace: its map, and its pmap."""
+
+    name: Final[str]
+    kernel: Final[Kernel]
+    map: Final[UserMap]
+    pmap: Final[Pmap]
+
+    def __init__(self, kernel: Kernel, name: str) -> None:
+        self.name, self.kernel = name, kernel
+        self.map = UserMap(kernel.p, name, 1 << (PAGE_SHIFT + 9 * kernel.p.levels))
+        self.pmap = Pmap(kernel.p, kernel.pmap_pools, name)
+
+    async def fault(self, va: int, write: bool = True) -> int:
+        """A thread of the process touches ``va``: uvm_fault, and what the trap handler
+        makes of its result. Returns 0 or an errno."""
+        error = await uvm_fault(self, va, write)
+        say("fault.end", obj=self.name, va=hex(va), error=error, signal=SIGNALS[error])
+        return error
+
+
+@procedure
+async def uvm_fault(space: Space, va: int, write: bool) -> int:
+    """Resolve a fault at ``va``: 0, EFAULT or ENOMEM. Nothing bounds the restarts, and
+    no signal is looked at between them. Held: nothing."""
+    say("fault.begin", obj=space.name, va=hex(va))
+    loop = Loop()
+    while True:
+        loop.head()
+        error = await _once(space, va, write)
+        if error != ERESTART:
+            return error
+        say("fault.restart", obj=space.name, va=hex(va))
+        mark("a fault was restarted")
+
+
+@procedure
+async def _once(space: Space, va: int, write: bool) -> int:
+    """One pass: uvm_fault_check, then upper or lower case, then pmap_enter."""
+    kernel, amap = space.kernel, space.map.amap
+    if not await space.map.uvmfault_lookup(va):
+        return EFAULT
+    await amap.am_lock.enter(True)
+    anon = amap.slots[va >> PAGE_SHIFT]
+    if anon is None:
+        error = await _promote(space, va)
+        if error:
+            return error
+        anon = amap.slots[va >> PAGE_SHIFT]
+    assert anon is not None
+    error = await space.pmap.pmap_enter(va, anon[1], write, canfail=True)
+    await unlockall(space)
+    if not error:
+        return 0
+    # pmap_enter's own error is not looked at: every failure counts as "no memory"
+    if kernel.uvm_swapisfull():
+        return ENOMEM
+    assert_nothing_held("flt_pmfail")
+    await kernel.fix.after_failure(kernel, space, va)
+    return ERESTART
+
+
+@procedure
+async def _promote(space: Space, va: int) -> int:
+    """uvmfault_promote, zero fill (2B): a new anon with a new page, in its slot: 0.
+
+    Held: map read, amap write; still held on 0, else all unlocked. Anon first,
+    then page, both NOWAIT.
+    """
+    kernel, amap = space.kernel, space.map.amap
+    anon = await kernel.anons.uvm_analloc()
+    pages = None
+    if anon is not None:
+        pages = await kernel.physmem.getpages(1, waitok=False, usereserve=False)
+    if anon is not None and pages is not None:
+        amap.slots[va >> PAGE_SHIFT] = (anon, pages[0])
+        return 0
+    if anon is not None:
+        await kernel.anons.pool.put(anon)
+    await unlockall(space)
+    if kernel.uvm_swapisfull():
+        return ENOMEM
+    assert_nothing_held("uvmfault_promote")
+    if anon is None:
+        await kernel.anons.uvm_anwait()
+    else:
+        await kernel.physmem.uvm_wait("flt_noram3")
+    return ERESTART
+
+
+async def unlockall(space: Space) -> None:
+    """uvmfault_unlockall: amap, then map."""
+    await space.map.amap.am_lock.exit()
+    await space.map.unlock()
+
+
+@procedure
+def assert_nothing_held(where: str) -> None:
+    """At a place where a fault waits it must hold no lock of any kind."""
+    held = curcpu().held
+    if held:
+        raise Panic(
+            f"{where}: {curcpu().name} would wait holding {', '.join(lock.name for lock in held)}",
+            culprits=tuple(lock.name for lock in held),
+        )

@@ -1,0 +1,95 @@
+"""Limits and sizes of the modelled machine, and how they relate.
+
+Small on purpose: the questions are about order, and every page more multiplies
+the states. All relations are checked at once, before anything is built.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import attrs
+
+PAGE_SHIFT: Final = 12
+PAGE_SIZE: Final = 1 << PAGE_SHIFT
+
+Lap = Literal["wakes", "silent"]
+
+
+def _at_least(low: int, high: int) -> list[Any]:
+    return [attrs.validators.ge(low), attrs.validators.le(high)]
+
+
+def size(default: int, low: int, high: int, text: str) -> int:
+    """A whole-number parameter with its range and one line that says what it is."""
+    field: int = attrs.field(
+        default=default,
+        validator=_at_least(low, high),
+        metadata={"range": (low, high), "text": text},
+    )
+    return field
+
+
+def choice(default: str, options: tuple[str, ...], text: str) -> str:
+    """A parameter with a few named values."""
+    field: str = attrs.field(
+        default=default,
+        validator=attrs.validators.in_(options),
+        metadata={"options": options, "text": text},
+    )
+    return field
+
+
+@attrs.frozen(kw_only=True)
+class KernelParams:
+    """The modelled machine. Every scenario has these parameters beside its own."""
+
+    lap: str = choice(
+        "wakes",
+        ("wakes", "silent"),
+        "page-daemon lap with no shortage: wakes uvm_wait sleepers (1.101, 1.148) or not (1.137)",
+    )
+    rwlock: str = choice(
+        "wake-all",
+        ("wake-all", "wake-one-writer", "hand-off"),
+        "sleeping locks: kern_rwlock.c 1.48-1.50, 1.58, or a hypothetical FIFO hand-off",
+    )
+    churn: str = choice(
+        "hold",
+        ("hold", "alloc"),
+        "what a kernel-map churner does under the lock: only hold it, or take and give a range",
+    )
+    npages: int = size(64, 4, 4096, "physical pages")
+    reserve_kernel: int = size(2, 0, 64, "pages only the kernel may take")
+    reserve_pagedaemon: int = size(1, 0, 64, "pages only the page daemon may take")
+    kva_pages: int = size(24, 0, 256, "pages of kernel_map's address space left for the pools")
+    swap_pages: int = size(100, 0, 1 << 20, "swap slots")
+    swap_used: int = size(0, 0, 1 << 20, "swap slots that hold pages found only there")
+    levels: int = size(3, 3, 4, "page-table levels (arm64 user pmaps have 3)")
+    index_bits: int = size(9, 1, 9, "bits of each page-table index")
+    vp_stock: int = size(0, 0, 64, "page-table items in the vp pool at the start")
+    pted_stock: int = size(4, 0, 64, "descriptors in the pted pool at the start")
+    anon_stock: int = size(4, 0, 64, "anons in their pool at the start")
+    entry_stock: int = size(4, 0, 64, "kernel_map entries in their pool at the start")
+    header_stock: int = size(8, 0, 64, "pool page headers in phpool at the start")
+    km_pages: int = size(8, 0, 64, "one-page kernel addresses in the uvm_km_pages stock")
+
+    def __attrs_post_init__(self) -> None:
+        wrong = contradictions(self)
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+
+def contradictions(p: KernelParams) -> list[str]:
+    """What no machine can be, one sentence each."""
+    wrong: list[str] = []
+    if p.reserve_kernel >= p.npages:
+        wrong.append(f"reserve_kernel ({p.reserve_kernel}) must be below npages ({p.npages})")
+    if p.reserve_pagedaemon > p.reserve_kernel:
+        wrong.append(
+            f"reserve_pagedaemon ({p.reserve_pagedaemon}) must not exceed reserve_kernel "
+            f"({p.reserve_kernel})"
+        )
+    if p.swap_used > p.swap_pages:
+        wrong.append(f"swap_used ({p.swap_used}) must not exceed swap_pages ({p.swap_pages})")
+    return wrong

@@ -1,0 +1,309 @@
+"""The pmap of a process: enter, remove, extract, create, destroy. Never sleeps
+(but for create and destroy, which run before and after anything can fault).
+
+Source: sys/arch/arm64/arm64/pmap.c 1.113. Left out: the kernel's own pmap (its
+tables are there from boot, so entering there allocates nothing), pv lists, wired
+and executable mappings, reference and modify emulation, TLB flushes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kmodel.event import mark, say
+from kmodel.panic import Panic
+from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.pmap.pte import Pted, Slot, Vp, index
+from kmodel.point import procedure
+from kmodel.shared import Hidden, Statistic, shared
+from kmodel.sync.mutex import IPL_VM, Mutex
+from kmodel.vm.km import KMPAGES_BASE, KernelMemory, SinglePages, VpPages
+from kmodel.vm.kmap import KERNBASE
+from kmodel.vm.pool import Pool
+
+ENOMEM: Final = 12
+PTEDS_PER_PAGE: Final = 4
+"""99 on the real machine; fewer here, so that a pool runs out within a small run."""
+
+
+@shared
+class PmapPools:
+    """``pmap_pted_pool`` and ``pmap_vp_pool``, with the memory that their items are.
+
+    An address is looked up as the C code casts a pointer: ``vp(a)``, ``pted(a)``.
+    """
+
+    pted_pool: Final[Pool]
+    vp_pool: Final[Pool]
+    headers: Final[Pool]
+    vps: Final[tuple[Vp, ...]]
+    pteds: Final[tuple[Pted, ...]]
+
+    def __init__(self, p: KernelParams, km: KernelMemory, single: SinglePages) -> None:
+        pted_pages = SinglePages(km.physmem, km.kmpages, PTEDS_PER_PAGE)
+        self.pted_pool = Pool("pted", pted_pages, IPL_VM, PAGE_SIZE // PTEDS_PER_PAGE)
+        self.headers = Pool("phpool", single, IPL_VM, PAGE_SIZE // 4)
+        self.vp_pool = Pool(
+            "vp", VpPages(km, self.headers), IPL_VM, 2 * PAGE_SIZE, max(p.kva_pages // 2, 1), 3
+        )
+        self.vps = tuple(Vp(KERNBASE + n * PAGE_SIZE) for n in range(0, p.kva_pages - 1, 2))
+        step = PAGE_SIZE // PTEDS_PER_PAGE
+        self.pteds = tuple(
+            Pted(KMPAGES_BASE + n * step) for n in range(p.km_pages * PTEDS_PER_PAGE)
+        )
+
+    def vp(self, address: int) -> Vp:
+        return self.vps[(address - KERNBASE) // (2 * PAGE_SIZE)]
+
+    def pted(self, address: int) -> Pted:
+        return self.pteds[(address - KMPAGES_BASE) // (PAGE_SIZE // PTEDS_PER_PAGE)]
+
+    @procedure
+    async def get_vp(self, waitok: bool) -> Vp | None:
+        """A zeroed table page."""
+        address = await self.vp_pool.get(waitok)
+        if address is None:
+            return None
+        vp = self.vp(address)
+        vp.live = True
+        return vp
+
+    @procedure
+    async def get_pted(self, waitok: bool) -> Pted | None:
+        """A zeroed descriptor."""
+        address = await self.pted_pool.get(waitok)
+        if address is None:
+            return None
+        pted = self.pted(address)
+        pted.live = True
+        return pted
+
+    @procedure
+    async def put_vp(self, vp: Vp) -> None:
+        if vp.slots.used:
+            raise Panic(f"pool_put: {vp.name} is given back with slots in use", "use-after-free")
+        vp.live = False
+        await self.vp_pool.put(vp.address)
+
+    @procedure
+    async def put_pted(self, pted: Pted) -> None:
+        pted.pte, pted.live = None, False
+        await self.pted_pool.put(pted.address)
+
+
+@shared
+class Pmap:
+    """struct pmap of a user process. Lock: ``pm_mtx``.
+
+    ``resident_count`` is a statistic; what is kept of it in the state is whether it
+    still equals the number of valid descriptors (``exact``, brought up to date when
+    pm_mtx is left; ``slip`` is the difference made since it was taken).
+    """
+
+    name: Final[str]
+    p: Final[KernelParams]
+    pools: Final[PmapPools]
+    pm_mtx: Final[Mutex]
+    top: Vp | None  # set by create, cleared by destroy
+    resident_count: Statistic  # pm_mtx
+    slip: Hidden[int]
+    exact: Hidden[bool]
+
+    def __init__(self, p: KernelParams, pools: PmapPools, name: str) -> None:
+        self.name, self.p, self.pools = f"{name} pmap", p, pools
+        self.pm_mtx = Mutex(f"{name} pm_mtx", IPL_VM)
+        self.top, self.resident_count, self.slip, self.exact = None, 0, 0, True
+
+    async def lock(self) -> None:
+        await self.pm_mtx.enter()
+
+    @procedure
+    async def unlock(self) -> None:
+        if self.slip:
+            self.slip, self.exact = 0, False
+            mark("resident_count no longer equals the number of valid descriptors")
+        await self.pm_mtx.leave()
+
+    @procedure
+    def _count(self, more: int) -> None:
+        """resident_count += more. Held: pm_mtx."""
+        self.resident_count += more
+        self.slip += more
+
+    @procedure
+    def _validate(self) -> None:
+        """One descriptor more is valid. Held: pm_mtx."""
+        self.slip -= 1
+
+    def _levels(self) -> range:
+        """Levels of the tables from the top one to the last."""
+        return range(4 - self.p.levels, 4)
+
+    @procedure
+    def _child(self, vp: Vp, va: int, level: int) -> Vp | Pted | None:
+        """vp->vp[VP_IDX(va)]. Held: pm_mtx."""
+        self.assert_live(vp)
+        return vp.slots[index(self.p, va, level)]
+
+    @procedure
+    def assert_live(self, item: Vp | Pted) -> None:
+        if not item.live:
+            raise Panic(
+                f"{self.name}: {item.name} is used after free", "use-after-free", (item.name,)
+            )
+
+    def table(self, vp: Vp, va: int, level: int) -> Vp | None:
+        """The next table below ``vp``, or ``None``. Held: pm_mtx."""
+        child = self._child(vp, va, level)
+        assert child is None or isinstance(child, Vp)
+        return child
+
+    def descriptor(self, vp: Vp, va: int) -> Pted | None:
+        """The descriptor in the last table ``vp``. Held: pm_mtx."""
+        child = self._child(vp, va, 3)
+        assert child is None or isinstance(child, Pted)
+        return child
+
+    @procedure
+    def link(self, vp: Vp, va: int, level: int, child: Vp | Pted) -> None:
+        """pmap_set_l1..l3, or the descriptor's slot. Held: pm_mtx. The slot was empty."""
+        if self._child(vp, va, level) is not None:
+            raise Panic(
+                f"{self.name}: slot of {va:#x} at level {level} is overwritten", "invariant"
+            )
+        vp.slots[index(self.p, va, level)] = child
+        if isinstance(child, Vp):
+            say("pmap.table", va=hex(va), level=level, item=hex(child.address))
+
+    @procedure
+    def pmap_vp_lookup(self, va: int) -> tuple[Slot, Pted | None]:
+        """What the tables say of ``va``. Held: pm_mtx."""
+        vp = self.top
+        for level in self._levels()[:-1]:
+            if vp is None:
+                break
+            vp = self.table(vp, va, level)
+        if vp is None:
+            return Slot.NO_TABLE, None
+        pted = self.descriptor(vp, va)
+        if pted is None:
+            return Slot.EMPTY, None
+        return (Slot.VALID if pted.pte else Slot.POPULATED), pted
+
+    @procedure
+    async def pmap_enter(self, va: int, page: int, write: bool, *, canfail: bool) -> int:
+        """Map ``va`` to ``page``: 0, or ENOMEM if a NOWAIT allocation failed.
+
+        Without PMAP_CANFAIL a failure panics. Tables linked before a deeper one
+        failed stay: a retry needs fewer. The resident count goes up before anything
+        is allocated, and a failure does not take it down again.
+        """
+        await self.lock()
+        slot, pted = self.pmap_vp_lookup(va)
+        if slot is Slot.VALID:
+            assert pted is not None
+            if pted.pte == (page, write):
+                await self.unlock()
+                return 0
+            await self._remove_pted(va, pted)
+            slot, pted = self.pmap_vp_lookup(va)
+        self._count(1)
+        if pted is None:
+            pted = await self._new_pted(va)
+        if pted is None:
+            if not canfail:
+                raise Panic(f"pmap_enter: {self.name}: failed to allocate for {va:#x}")
+            say("pmap.fail", obj=self.name, va=hex(va), error="ENOMEM")
+            await self.unlock()
+            return ENOMEM
+        pted.pte = (page, write)
+        self._validate()
+        say("pmap.enter", obj=self.name, va=hex(va), page=page)
+        await self.unlock()
+        return 0
+
+    @procedure
+    async def _new_pted(self, va: int) -> Pted | None:
+        """A descriptor in its slot, with all tables above it. Held: pm_mtx."""
+        pted = await self.pools.get_pted(False)
+        if pted is None:
+            return None
+        if await self._pmap_vp_enter(va, pted):
+            return pted
+        await self.pools.put_pted(pted)
+        return None
+
+    @procedure
+    async def _pmap_vp_enter(self, va: int, pted: Pted) -> bool:
+        """pmap_vp_enter: link what tables are missing, from the top, then the slot."""
+        vp = self.top
+        assert vp is not None
+        for level in self._levels()[:-1]:
+            child = self.table(vp, va, level)
+            if child is None:
+                child = await self.pools.get_vp(False)
+                if child is None:
+                    return False
+                self.link(vp, va, level, child)
+            vp = child
+        self.link(vp, va, 3, pted)
+        return True
+
+    @procedure
+    async def _remove_pted(self, va: int, pted: Pted) -> None:
+        """pmap_remove_pted: unhook a valid descriptor and free it. Held: pm_mtx."""
+        self.assert_live(pted)
+        self.resident_count -= 1
+        # one valid descriptor fewer and one fewer counted: no slip
+        vp = self.top
+        for level in self._levels()[:-1]:
+            assert vp is not None
+            vp = self.table(vp, va, level)
+        assert vp is not None
+        vp.slots[index(self.p, va, 3)] = None
+        say("pmap.remove", obj=self.name, va=hex(va))
+        await self.pools.put_pted(pted)
+
+    @procedure
+    async def pmap_remove(self, start: int, end: int) -> None:
+        """Unmap [start, end): valid descriptors go, POPULATED ones stay, tables stay."""
+        await self.lock()
+        for va in range(start, end, PAGE_SIZE):
+            slot, pted = self.pmap_vp_lookup(va)
+            if slot is Slot.VALID and pted is not None:
+                await self._remove_pted(va, pted)
+        await self.unlock()
+
+    @procedure
+    async def pmap_extract(self, va: int) -> int | None:
+        """The page that ``va`` maps to, or ``None`` (FALSE)."""
+        await self.lock()
+        _, pted = self.pmap_vp_lookup(va)
+        page = pted.pte[0] if pted is not None and pted.pte else None
+        await self.unlock()
+        return page
+
+    @procedure
+    async def pmap_create(self) -> None:
+        """A pmap with its top table (WAITOK). Left out: the pool of struct pmap."""
+        self.top = await self.pools.get_vp(True)
+
+    @procedure
+    async def pmap_destroy(self) -> None:
+        """The last reference is gone: free every descriptor and table.
+
+        Nobody else uses the pmap any more; it runs without the lock, as in the kernel.
+        """
+        if self.top is not None:
+            await self._free(self.top)
+        self.top = None
+        self.slip, self.exact = 0, True
+
+    async def _free(self, item: Vp | Pted) -> None:
+        if isinstance(item, Pted):
+            await self.pools.put_pted(item)
+            return
+        for _, child in item.slots.used:
+            await self._free(child)
+        item.slots.used = ()
+        await self.pools.put_vp(item)

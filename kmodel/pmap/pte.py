@@ -1,0 +1,81 @@
+"""Page-table pages, descriptors, and the states of a slot.
+
+Source: sys/arch/arm64/arm64/pmap.c 1.113 (struct pmapvp0..3, struct pte_desc).
+Left out: the hardware half of a table (a valid descriptor is taken as valid in
+hardware too), attribute bits, ASIDs and the TLB.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from kmodel.param import PAGE_SHIFT, KernelParams
+from kmodel.shared import Sparse, shared
+
+
+class Slot(enum.Enum):
+    """What the tables say of one address."""
+
+    NO_TABLE = "some level of table is missing"
+    EMPTY = "tables, but no descriptor"
+    POPULATED = "a descriptor with pte zero: not mapped"
+    VALID = "mapped"
+
+
+@shared
+class Pted:
+    """struct pte_desc: 40 bytes from the pted pool. Lock: the pm_mtx of its pmap.
+
+    ``pte`` zero is invalid; else (page, writable). ``live`` is false while the item
+    lies in its pool: a touch then is a use after free.
+    """
+
+    name: Final[str]
+    address: Final[int]
+    pte: tuple[int, bool] | None
+    live: bool
+
+    def __init__(self, address: int) -> None:
+        self.name, self.address = f"pted {address:#x}", address
+        self.pte, self.live = None, False
+
+
+@shared
+class Vp:
+    """struct pmapvp1..3: a table page of 8 KiB from the vp pool. Lock: pm_mtx.
+
+    Slots hold the next table, or at the last level descriptors.
+    """
+
+    name: Final[str]
+    address: Final[int]
+    slots: Final[Sparse[Vp | Pted]]
+    live: bool
+
+    def __init__(self, address: int) -> None:
+        self.name, self.address = f"vp {address:#x}", address
+        self.slots, self.live = Sparse(), False
+
+
+def index(p: KernelParams, va: int, level: int) -> int:
+    """VP_IDXn: the slot that ``va`` takes in a table of ``level`` (3 is the last).
+
+    Nine bits a level on the real machine. With fewer (``index_bits``) an address
+    that needs the missing ones has no place; ``check_address`` refuses it.
+    """
+    return va >> (PAGE_SHIFT + 9 * (3 - level)) & 0x1FF
+
+
+def check_address(p: KernelParams, va: int) -> None:
+    """Raise ``ValueError`` if ``va`` is no page of a user pmap of this geometry."""
+    if va < 1 << PAGE_SHIFT or va & ((1 << PAGE_SHIFT) - 1):
+        raise ValueError(f"{va:#x} is not the address of a page above page 0")
+    if va >> (PAGE_SHIFT + 9 * p.levels):
+        raise ValueError(f"{va:#x} lies outside the address space of {p.levels} levels")
+    for level in range(4 - p.levels, 4):
+        if index(p, va, level) >> p.index_bits:
+            raise ValueError(
+                f"{va:#x} needs slot {index(p, va, level)} of a level-{level} table, and a table "
+                f"has {1 << p.index_bits} (index_bits={p.index_bits})"
+            )

@@ -1,0 +1,1 @@
+"""Floor 1: sleep channels, mutexes, sleeping locks. All waiting stands on these."""

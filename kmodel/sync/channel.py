@@ -1,0 +1,80 @@
+"""Sleep channels: one queue under all that sleeps.
+
+Source: sys/kern/kern_synch.c (msleep, wakeup, wakeup_n). Left out: priorities,
+timeouts, signals (the modelled sleeps take none), the hash of channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from kmodel.panic import Panic
+from kmodel.point import Task, curtask, operation, procedure
+from kmodel.shared import Atomic, shared
+from kmodel.sync.mutex import Mutex
+from kmodel.world import curcpu
+
+
+@procedure
+def assert_may_sleep(what: str, interlock: Mutex | None = None) -> None:
+    """Panic if the running task holds a mutex other than ``interlock``.
+
+    Every place that may give up the CPU for long starts with this
+    (``assertwaitok``; the check in ``mi_switch``).
+    """
+    for lock in curcpu().held:
+        if isinstance(lock, Mutex) and lock is not interlock:
+            raise Panic(
+                f"{what}: {curtask()} would sleep holding mutex {lock.name}",
+                culprits=(curtask().name, lock.name),
+            )
+
+
+@shared
+class Channel:
+    """A wait channel. ``condition`` is what its sleepers wait for, if they say:
+    asleep for ever while it is true is a lost wakeup."""
+
+    name: Final[str]
+    condition: Final[Callable[[], bool] | None]
+    sleepers: Atomic[tuple[Task, ...]]
+
+    def __init__(self, name: str, condition: Callable[[], bool] | None = None) -> None:
+        self.name, self.condition, self.sleepers = name, condition, ()
+
+    async def msleep(self, mutex: Mutex, *, relock: bool = True) -> None:
+        """Sleep until a wakeup. Held: ``mutex``, no other; it is released while asleep
+        and held again after (unless ``relock`` is false: PNORELOCK)."""
+        assert_may_sleep(f"msleep({self.name})", mutex)
+        mutex.forget()
+        await self._enqueue(curtask(), mutex)
+        await self._woken(curtask(), mutex if relock else None)
+        if relock:
+            mutex.note()
+
+    @operation(event="chan.sleep")
+    def _enqueue(self, task: Task, mutex: Mutex) -> None:
+        self.sleepers = (*self.sleepers, task)
+        mutex.owner = None
+
+    @operation(
+        lambda self, task, mutex: (
+            task not in self.sleepers and (mutex is None or mutex.owner is None)
+        ),
+        event="chan.woken",
+        until=lambda self, *_: self.condition() if self.condition else None,
+    )
+    def _woken(self, task: Task, mutex: Mutex | None) -> None:
+        if mutex is not None:
+            mutex.owner = task
+
+    @operation(event="chan.wakeup")
+    def wakeup(self) -> None:
+        """Wake every sleeper."""
+        self.sleepers = ()
+
+    @operation(event="chan.wakeup_one")
+    def wakeup_one(self) -> None:
+        """Wake the one that has slept longest."""
+        self.sleepers = self.sleepers[1:]

@@ -1,0 +1,262 @@
+"""Sleeping reader/writer locks, in the two policies that the kernel has had and
+one that it has not.
+
+Source: sys/kern/kern_rwlock.c, revisions 1.48-1.50 (``WakeAll``) and 1.58
+(``WakeOneWriter``). Left out: spinning before a sleep or before a NOSLEEP request
+fails (1000 turns in the real one; here a try looks once), upgrade and downgrade,
+RW_SLEEPFAIL, recursion.
+
+In both real policies the lock is free between the release and the moment the
+woken thread runs, so a newcomer may *barge* in.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from kmodel.panic import Panic
+from kmodel.point import Loop, Task, curtask, operation, procedure
+from kmodel.shared import Atomic, shared
+from kmodel.sync.channel import assert_may_sleep
+from kmodel.world import curcpu
+
+Policy = Literal["wake-all", "wake-one-writer", "hand-off"]
+
+
+@shared
+class RwLock:
+    """What the policies share: who holds the lock, and the paths in and out.
+
+    A policy says who may enter (``may_enter``), what one who may not leaves behind
+    (``_queue``), when a sleeper may try again (``_may_retry``) and whom a release
+    wakes (``_wake``). All four run inside operations.
+    """
+
+    name: Final[str]
+    writer: Atomic[Task | None]
+    readers: Atomic[tuple[Task, ...]]
+
+    def __init__(self, name: str) -> None:
+        self.name, self.writer, self.readers = name, None, ()
+
+    @procedure
+    async def enter(self, write: bool) -> None:
+        """rw_enter: take the lock, sleeping while it cannot be had. No mutex held."""
+        assert_may_sleep(f"rw_enter({self.name})")
+        self._assert_not_held()
+        me = curtask()
+        if not await self._attempt(me, write):
+            loop = Loop()
+            while not await self._retry(me, write):
+                loop.head()
+        self._note()
+
+    async def enter_try(self, write: bool) -> bool:
+        """rw_enter with RW_NOSLEEP: one look, no queueing; ``False`` is EBUSY."""
+        self._assert_not_held()
+        got = await self._try(curtask(), write)
+        if got:
+            self._note()
+        return got
+
+    async def exit(self) -> None:
+        """rw_exit. Held: this lock."""
+        self._forget()
+        await self._release(curtask())
+
+    def free(self, write: bool) -> bool:
+        """Does the holder, if any, leave room for one more?"""
+        return self.writer is None and not (write and self.readers)
+
+    def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
+        raise NotImplementedError
+
+    def _queue(self, task: Task, write: bool) -> None:
+        raise NotImplementedError
+
+    def _may_retry(self, task: Task) -> bool:
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+    def _take(self, task: Task, write: bool) -> None:
+        if write:
+            self.writer = task
+        else:
+            self.readers = (*self.readers, task)
+
+    @operation(event="lock.acquire")
+    def _attempt(self, task: Task, write: bool) -> bool:
+        if self.may_enter(task, write, False):
+            self._take(task, write)
+            return True
+        self._queue(task, write)
+        return False
+
+    @operation(
+        lambda self, task, write: self._may_retry(task),
+        event="lock.contended",
+        grant=lambda self, task, write: self.free(write),
+    )
+    def _retry(self, task: Task, write: bool) -> bool:
+        if self.may_enter(task, write, True):
+            self._take(task, write)
+            return True
+        self._queue(task, write)
+        return False
+
+    @operation(event="lock.try")
+    def _try(self, task: Task, write: bool) -> bool:
+        if not self.may_enter(task, write, False):
+            return False
+        self._take(task, write)
+        return True
+
+    @operation(event="lock.release")
+    def _release(self, task: Task) -> None:
+        if self.writer is task:
+            self.writer = None
+        else:
+            self.readers = tuple(reader for reader in self.readers if reader is not task)
+        self._wake()
+
+    @procedure
+    def _forget(self) -> None:
+        self.assert_held()
+        cpu = curcpu()
+        cpu.held = tuple(lock for lock in cpu.held if lock is not self)
+
+    @procedure
+    def assert_held(self) -> None:
+        """rw_assert_anylock, for the running task."""
+        if self not in curcpu().held:
+            raise Panic(
+                f"lock {self.name} is not held by {curtask()}",
+                culprits=(curtask().name, self.name),
+            )
+
+    @procedure
+    def _assert_not_held(self) -> None:
+        if self in curcpu().held:
+            raise Panic(
+                f"rw_enter: {curtask()} locks {self.name} against itself",
+                culprits=(curtask().name, self.name),
+            )
+
+    @procedure
+    def _note(self) -> None:
+        cpu = curcpu()
+        cpu.held = (*cpu.held, self)
+
+
+@shared
+class WakeAll(RwLock):
+    """Classical (1.48-1.50): a release wakes every sleeper and forgets that a writer
+    was waiting, so whoever comes first gets in."""
+
+    wrwant: Atomic[bool]
+    sleepers: Atomic[tuple[Task, ...]]
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.wrwant, self.sleepers = False, ()
+
+    def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
+        return self.free(write) and (write or not self.wrwant)
+
+    def _queue(self, task: Task, write: bool) -> None:
+        self.sleepers = (*self.sleepers, task)
+        self.wrwant = self.wrwant or write
+
+    def _may_retry(self, task: Task) -> bool:
+        return task not in self.sleepers
+
+    def _wake(self) -> None:
+        # the lock word is cleared of its wait bits on each exit, also by one reader of many
+        if self.sleepers:
+            self.sleepers, self.wrwant = (), False
+
+
+@shared
+class WakeOneWriter(RwLock):
+    """New (1.58): a release wakes one writer, or all readers if no writer waits.
+
+    ``waiting`` are the writers in the slow path, asleep or woken (rwl_waiters).
+    """
+
+    waiting: Atomic[tuple[Task, ...]]
+    writers_asleep: Atomic[tuple[Task, ...]]
+    readers_asleep: Atomic[tuple[Task, ...]]
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.waiting, self.writers_asleep, self.readers_asleep = (), (), ()
+
+    def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
+        return self.free(write) and (write or woken or not self.waiting)
+
+    def _queue(self, task: Task, write: bool) -> None:
+        if not write:
+            self.readers_asleep = (*self.readers_asleep, task)
+            return
+        self.writers_asleep = (*self.writers_asleep, task)
+        if task not in self.waiting:
+            self.waiting = (*self.waiting, task)
+
+    def _take(self, task: Task, write: bool) -> None:
+        super()._take(task, write)
+        if task in self.waiting:
+            self.waiting = tuple(one for one in self.waiting if one is not task)
+
+    def _may_retry(self, task: Task) -> bool:
+        return task not in self.writers_asleep and task not in self.readers_asleep
+
+    def _wake(self) -> None:
+        if self.waiting:
+            self.writers_asleep = self.writers_asleep[1:]
+        else:
+            self.readers_asleep = ()
+
+
+@shared
+class HandOff(RwLock):
+    """Hypothetical: a release gives the lock to whoever has waited longest (a writer,
+    or all readers up to the next writer), and a newcomer queues behind them."""
+
+    queue: Atomic[tuple[tuple[Task, bool], ...]]
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.queue = ()
+
+    def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
+        return woken or (self.free(write) and not self.queue)
+
+    def _queue(self, task: Task, write: bool) -> None:
+        self.queue = (*self.queue, (task, write))
+
+    def _may_retry(self, task: Task) -> bool:
+        return self.writer is task or task in self.readers
+
+    def _take(self, task: Task, write: bool) -> None:
+        if self.writer is not task and task not in self.readers:
+            super()._take(task, write)
+
+    def _wake(self) -> None:
+        while self.queue and self.free(self.queue[0][1]):
+            task, write = self.queue[0]
+            self.queue = self.queue[1:]
+            super()._take(task, write)
+
+
+POLICIES: Final[dict[str, type[RwLock]]] = {
+    "wake-all": WakeAll,
+    "wake-one-writer": WakeOneWriter,
+    "hand-off": HandOff,
+}
+
+
+def rwlock(name: str, policy: str) -> RwLock:
+    """rw_init: a lock of the given policy."""
+    return POLICIES[policy](name)

@@ -1,0 +1,152 @@
+"""kernel_map: the kernel's address space, its lock, and ranges in it.
+
+Source: sys/uvm/uvm_map.c 1.346 (vm_map_lock, vm_map_lock_try, uvm_map, uvm_unmap).
+Left out: growth of the kernel's page tables (uvm_map_kmem_grow), the busy flag,
+splitting and joining of entries, address selectors (first fit; a range is aligned
+to its size).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kmodel.event import mark, say
+from kmodel.panic import Panic
+from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.point import RUN, Loop, procedure
+from kmodel.shared import Stamp, Table, shared
+from kmodel.sync.rwlock import RwLock, rwlock
+from kmodel.vm.pool import Cause
+
+if TYPE_CHECKING:
+    from kmodel.vm.pool import Pool
+
+KERNBASE: Final = 0xFFFF_FF80_0000_0000
+
+
+@shared
+class KernelMap:
+    """kernel_map: bit ``n`` of ``used`` is the page at ``KERNBASE + n * PAGE_SIZE``.
+
+    Lock: ``lock``, a sleeping rwlock; a path that may not sleep can only try it.
+    """
+
+    lock: Final[RwLock]
+    npages: Final[int]
+    timestamp: Final[Stamp]
+    churn_body: Final[str]
+    entry: Final[Table[int]]  # lock; the map entry of the range that begins here, or 0
+    used: int  # lock
+
+    def __init__(self, p: KernelParams) -> None:
+        self.lock = rwlock("kernel_map", p.rwlock)
+        self.npages, self.churn_body = p.kva_pages, p.churn
+        self.timestamp, self.entry = Stamp(), Table([0] * p.kva_pages)
+        self.used = 0
+
+    async def vm_map_lock(self) -> None:
+        """Write-lock the map, sleeping while somebody else holds it; a new timestamp."""
+        await self.lock.enter(True)
+        self.timestamp.bump()
+
+    async def vm_map_lock_try(self) -> bool:
+        """Write-lock the map if no reader or writer has it; never sleeps, never queues.
+        Left out: the real one spins up to 1000 turns before it gives up."""
+        if not await self.lock.enter_try(True):
+            return False
+        self.timestamp.bump()
+        return True
+
+    async def vm_map_unlock(self) -> None:
+        await self.lock.exit()
+
+    @procedure
+    async def uvm_map(self, npages: int, entries: Pool, *, trylock: bool) -> int | Cause:
+        """Take a range: entry first, then the lock, then the addresses.
+
+        With ``trylock`` neither the entry nor the lock may sleep. A failure gives
+        the entry back, and its cause is lost to the caller in the kernel.
+        """
+        entry = await entries.get(not trylock)
+        if entry is None:
+            return Cause.ENTRY
+        got = await self._insert(npages, entry, trylock)
+        if isinstance(got, Cause):
+            await entries.put(entry)
+            return got
+        say("kva.alloc", va=hex(got), n=npages)
+        return got
+
+    @procedure
+    async def _insert(self, npages: int, entry: int, trylock: bool) -> int | Cause:
+        """The part under the lock; nothing held after."""
+        if not trylock:
+            await self.vm_map_lock()
+        elif not await self.vm_map_lock_try():
+            mark("a NOWAIT get was refused by the map lock")
+            return Cause.LOCK
+        got = self._take_range(npages, entry)
+        await self.vm_map_unlock()
+        return got
+
+    @procedure
+    def _take_range(self, npages: int, entry: int) -> int | Cause:
+        first = self.find(npages)
+        if first is None:
+            return Cause.RANGE
+        self.used |= ((1 << npages) - 1) << first
+        self.entry[first] = entry
+        return KERNBASE + first * PAGE_SIZE
+
+    @procedure
+    async def uvm_unmap(self, va: int, npages: int) -> int:
+        """Give a range back; returns its entry, which goes back to the pool unlocked.
+        May sleep for the lock."""
+        first = (va - KERNBASE) // PAGE_SIZE
+        await self.vm_map_lock()
+        entry = self._give_range(first, npages)
+        await self.vm_map_unlock()
+        say("kva.free", va=hex(va), n=npages)
+        return entry
+
+    @procedure
+    def _give_range(self, first: int, npages: int) -> int:
+        want = ((1 << npages) - 1) << first
+        if self.used & want != want:
+            raise Panic(f"uvm_unmap: page {first} of kernel_map is not mapped", "double-free")
+        self.used &= ~want
+        entry, self.entry[first] = self.entry[first], 0
+        return entry
+
+    @procedure
+    def find(self, npages: int) -> int | None:
+        """A free range, by its first page. Held: the lock (or boot).
+
+        Each CPU looks from a place of its own (see ``PhysMem.take``).
+        """
+        want = (1 << npages) - 1
+        home = (RUN.task.index * 6 + 2) % max(self.npages, 1) if RUN.task else 0
+        order = [*range(0, self.npages - npages + 1, npages)]
+        order.sort(key=lambda first: (first - home) % self.npages)
+        return next((first for first in order if not self.used >> first & want), None)
+
+    async def churn(self) -> None:
+        """A thread that locks, holds and unlocks the map for ever (other kernel
+        allocations). With the body ``alloc`` it also takes a range and gives it back."""
+        loop = Loop()
+        while True:
+            loop.head()
+            await self.vm_map_lock()
+            first = self._churn_take()
+            await self.vm_map_unlock()
+            if first is not None:
+                await self.vm_map_lock()
+                self._give_range(first, 1)
+                await self.vm_map_unlock()
+
+    @procedure
+    def _churn_take(self) -> int | None:
+        first = self.find(1) if self.churn_body == "alloc" else None
+        if first is not None:
+            self.used |= 1 << first
+        return first
