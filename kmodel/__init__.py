@@ -7,7 +7,7 @@ The floors; a module imports only lower ones:
     2  vm/                                    pages, kernel memory, pools, maps, amaps
     3  pmap/                                  page tables: enter (never sleeps), populate (may)
     4  fault fixes/ pagedaemon                the fault path, and what it does on a failure
-    5  machine situations/                    boots 1-4, one task a CPU; the worlds to try it in
+    5  machine story situations/                  boots 1-4, one task a CPU; the worlds to try it in
     -  explore/                               beside 1-5, on floor 0: runs, searches, judges
     6  check                                  the only joint: scenario x strategy -> verdict
     7  log/ cli/                              records, and the command line
@@ -24,9 +24,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Machine": "kmodel.machine",
-    "scenario": "kmodel.scenario",
-    "parameter": "kmodel.scenario",
-    "shared": "kmodel.shared",
+    "scenario": "kmodel.story",
+    "parameter": "kmodel.story",
     "Table": "kmodel.shared",
     "Sparse": "kmodel.shared",
     "Stamp": "kmodel.shared",

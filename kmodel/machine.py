@@ -13,7 +13,7 @@ from typing import Any
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
-from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.param import PAGE_SIZE, KernelParams, contradictions
 from kmodel.pmap.pmap import PmapPools
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.point import Task
@@ -32,6 +32,9 @@ class Machine:
     """What a scenario gets: processes to make, CPUs to put threads on, things to ask for."""
 
     def __init__(self, params: KernelParams, fix: Fix) -> None:
+        wrong = contradictions(params)
+        if wrong:
+            raise ValueError("; ".join(wrong))
         self.params, self.world = params, World()
         self._spaces: list[Space] = []
         with self.world:

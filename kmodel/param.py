@@ -74,11 +74,6 @@ class KernelParams:
     header_stock: int = size(8, 0, 64, "pool page headers in phpool at the start")
     km_pages: int = size(8, 0, 64, "one-page kernel addresses in the uvm_km_pages stock")
 
-    def __attrs_post_init__(self) -> None:
-        wrong = contradictions(self)
-        if wrong:
-            raise ValueError("; ".join(wrong))
-
 
 def contradictions(p: KernelParams) -> list[str]:
     """What no machine can be, one sentence each."""

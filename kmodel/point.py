@@ -70,15 +70,17 @@ class Task:
 class Running:
     """Who runs now, and where what it does is noted down. One per process.
 
+    ``turns`` counts steps, so that a watchdog can tell a step that never ends.
     ``history`` and ``seen`` are the engine's: what the running task has observed,
     and what it has read since that was last folded in. Both stay unset unless a
     search is recording.
     """
 
-    __slots__ = ("cons", "history", "seen", "sink", "task")
+    __slots__ = ("cons", "history", "seen", "sink", "task", "turns")
 
     def __init__(self) -> None:
         self.task: Task | None = None
+        self.turns = 0
         self.history: int = 0
         self.seen: list[int] | None = None
         self.cons: Callable[[int, str, tuple[int, ...]], int] = _no_cons

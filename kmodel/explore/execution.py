@@ -51,7 +51,11 @@ class Outcome:
 
 
 class Execution:
-    """A world being run. ``choices`` is the schedule so far."""
+    """A world being run. ``choices`` is the schedule so far.
+
+    ``at_bound`` is the outcome (kind, message) where the bound of steps ends the run:
+    whoever replays a recorded run to its last step knows what that shows.
+    """
 
     def __init__(
         self, world: World, observer: Observer | None = None, checks: bool = False
@@ -60,6 +64,7 @@ class Execution:
         self.world, self.observer = world, observer
         self.choices = bytearray()
         self.outcome: Outcome | None = None
+        self.at_bound = ("limit", "the run was given up at its bound of steps")
         self._coros: list[Coroutine[Any, Any, Any]] = [start() for start in world.starts]
         self.pending: list[Op | None] = [(START, None, ()) for _ in world.tasks]
         self._always = [c for c in world.checks if checks and c.when == "always"]
@@ -85,6 +90,7 @@ class Execution:
         kind, target, args = op
         task = RUN.task = self.world.tasks[index]
         self.choices.append(index)
+        RUN.turns += 1
         if self.observer:
             self._observe(index)
         try:
@@ -200,12 +206,12 @@ def next_choice(
     """Who steps next; ``None`` when the run is over, and then ``outcome`` is set."""
     if execution.over():
         return None
+    if len(execution.choices) >= max_steps:
+        execution.stop(*execution.at_bound)
+        return None
     able = execution.enabled()
     if not able:
         execution.stop("deadlock", deadlock_message(execution))
-        return None
-    if len(execution.choices) >= max_steps:
-        execution.stop("limit", f"not over after {max_steps} steps")
         return None
     return strategy.choose(able, current)
 

@@ -72,10 +72,10 @@ class Leaf:
 
     ``spans`` are the data accesses, as bit masks (atomic and hidden locations are
     left out), cut where the step released a lock: (reads, writes, the locks that
-    it released later in the step).
+    it released later in the step). ``touched`` and ``wrote`` sum them up.
     """
 
-    __slots__ = ("inputs", "next", "panic", "result", "said", "spans", "stores")
+    __slots__ = ("inputs", "next", "panic", "result", "said", "spans", "stores", "touched", "wrote")
 
     def __init__(self) -> None:
         self.next: Node | None = None
@@ -84,6 +84,7 @@ class Leaf:
         self.result: Any = None
         self.said: tuple[tuple[str, dict[str, Any]], ...] = ()
         self.spans: tuple[tuple[int, int, frozenset[int]], ...] = ()
+        self.touched = self.wrote = 0
         self.panic: Panic | None = None
 
 
@@ -180,6 +181,7 @@ class Histories:
     def _execute(self, node: Node, state: State[int]) -> Leaf:
         """Run the model's own code for one step, and remember what it did."""
         self.runs += 1
+        RUN.turns += 1
         recorder, op = self.recorder, node.op
         assert op is not None
         try:
@@ -267,6 +269,9 @@ class Histories:
             (where, code) for where, code in recorder.read.items() if where not in recorder.atomic
         )
         leaf.spans = _spans(recorder)
+        for reads, writes, _ in leaf.spans:
+            leaf.touched |= reads | writes
+            leaf.wrote |= writes
 
     def _rebuild(self, node: Node) -> Coroutine[Any, Any, Any]:
         """A coroutine that stands at ``node``: begin one, and tell it its own past."""

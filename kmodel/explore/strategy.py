@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 
 class Random:
@@ -28,19 +29,22 @@ class ReplayDiverged(Exception):
 
 
 class Replay:
-    """Follow recorded choices; ``loop`` is then gone round, as often as wanted."""
+    """Follow recorded choices, to their end. ``reached`` is called before the step of
+    number ``at`` (where the loop of a lasso begins)."""
 
-    def __init__(self, choices: bytes, loop: bytes = b"") -> None:
-        self._choices, self._loop = choices, loop
+    def __init__(
+        self, choices: bytes, at: int = -1, reached: Callable[[], None] | None = None
+    ) -> None:
+        self._choices, self._at, self._reached = choices, at, reached
         self._step = 0
 
     def choose(self, enabled: list[int], current: int | None) -> int:
-        step, stem = self._step, len(self._choices)
-        if step >= stem and not self._loop:
-            raise ReplayDiverged(step, -1, enabled)
-        chosen = self._choices[step] if step < stem else self._loop[(step - stem) % len(self._loop)]
+        step = self._step
+        chosen = self._choices[step] if step < len(self._choices) else -1
         if chosen not in enabled:
             raise ReplayDiverged(step, chosen, enabled)
+        if step == self._at and self._reached:
+            self._reached()
         self._step += 1
         return chosen
 

@@ -84,7 +84,7 @@ class KernelMemory:
             return Cause.PAGES
         va = await self.kernel_map.uvm_map(npages, self.entries, trylock=not waitok)
         if isinstance(va, Cause):
-            say("kva.fail", cause=va.value)
+            say("kva.fail", why=va.value)
             await self.physmem.freepages(pages)
         else:
             self.backing[page_number(va)] = pages

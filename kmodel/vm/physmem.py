@@ -74,7 +74,7 @@ class PhysMem:
                 await self.pagedaemon.wakeup()
             if free <= self.reserve_kernel + count and not usereserve:
                 await self.fpageqlock.leave()
-                say("page.fail", count=count, cause="reserve_kernel")
+                say("page.fail", count=count, why="reserve_kernel")
                 return None
             if free > self.reserve_pagedaemon + count:
                 pages = self.take(count)
@@ -83,7 +83,7 @@ class PhysMem:
                 return pages
             await self.fpageqlock.leave()
             if not waitok:
-                say("page.fail", count=count, cause="reserve_pagedaemon")
+                say("page.fail", count=count, why="reserve_pagedaemon")
                 return None
             await self.uvm_wait("uvm_pmr_getpages")
 

@@ -124,7 +124,7 @@ class Pool:
             got = await self._do_get(waitok)
         if isinstance(got, Cause) and not waitok:
             self.fails.count(got)
-            say("pool.fail", obj=self.name, cause=got.value)
+            say("pool.fail", obj=self.name, why=got.value)
             await self.pr_mtx.leave()
             return None
         await self.pr_mtx.leave()
@@ -193,7 +193,7 @@ class Pool:
     async def _wait(self, cause: Cause) -> int:
         """The slow end of a WAITOK get: queue a request and sleep until it is served."""
         me = curtask()
-        say("pool.wait", obj=self.name, cause=cause.value)
+        say("pool.wait", obj=self.name, why=cause.value)
         mark("a WAITOK get had to queue a request")
         await self.req_mtx.enter()
         await self._append_request(me)

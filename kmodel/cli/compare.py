@@ -1,0 +1,195 @@
+"""``kmodel compare``: the decision matrix."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kmodel.cli.options import (
+    as_json,
+    finding_lines,
+    limits,
+    most,
+    print_json,
+)
+from kmodel.verdict import Verdict
+
+if TYPE_CHECKING:
+    from kmodel.compare import Cell, Judged
+
+
+@click.command()
+@click.argument("fix", nargs=-1)
+@click.option(
+    "--situation", "where", multiple=True, metavar="S", help="Only this one (repeatable)."
+)
+@click.option("--all", "all_of_them", is_flag=True, help="Every fix in every situation.")
+@click.option("--set", "sets", multiple=True, metavar="K=V", help="A parameter; may be repeated.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes to use (all cores).")
+@click.option("--check", is_flag=True, help="End with status 1 if anything is violated.")
+@limits
+@as_json
+def compare(
+    fix: tuple[str, ...],
+    where: tuple[str, ...],
+    all_of_them: bool,
+    sets: tuple[str, ...],
+    jobs: int | None,
+    check: bool,
+    max_seconds: float,
+    max_states: int,
+    max_memory: int,
+    as_json: bool,
+) -> None:
+    """Judge every FIX in every situation; without arguments, the thread's question.
+
+    A cell's headline is its worst variant; a line for each variant follows. Limits are
+    for each variant of a cell.
+
+    \b
+    Examples:
+      kmodel compare
+      kmodel compare populate --set faults=2 --max-seconds 300
+      kmodel compare --all --json
+    """
+    from kmodel import fixes, situations
+    from kmodel.cli.progress import counting
+    from kmodel.compare import SCHEMA, cells, default_jobs, judge_all, units
+    from kmodel.explore.graph import Limits
+    from kmodel.story import UsageError, did_you_mean, parse_sets
+
+    chosen = list(fix) or fixes.names()
+    places = list(where) or situations.names()
+    for word, names, what in (
+        (chosen, fixes.names(), "fix"),
+        (places, situations.names(), "situation"),
+    ):
+        for name in word:
+            if name not in names:
+                raise UsageError(f"No {what} {name!r}.{did_you_mean(name, names)}")
+    bounds = Limits(states=max_states, seconds=max_seconds, memory=max_memory << 20)
+    work = units(chosen, places, parse_sets(sets), bounds)
+    judged: list[Judged] = []
+    interrupted = False
+    try:
+        with counting("judging", len(work)) as tick:
+            for one in judge_all(work, jobs or default_jobs()):
+                judged.append(one)
+                tick()
+    except KeyboardInterrupt:
+        interrupted = True
+    found = cells(judged, work)
+    if as_json:
+        print_json({"schema": SCHEMA, "cells": [cell.document() for cell in found]})
+    else:
+        show(found)
+    if interrupted:
+        click.echo(f"interrupted: {len(judged)} of {len(work)} variants judged", err=True)
+    sys.exit(130 if interrupted else status(found, check))
+
+
+def status(found: list[Cell], check: bool) -> int:
+    """0 once every cell is decided, 4 if one is not; with ``check`` 1 on a violation."""
+    verdicts = [cell.worst.verdict.verdict for cell in found]
+    if check and "violated" in verdicts:
+        return 1
+    return 4 if "inconclusive" in verdicts or not verdicts else 0
+
+
+def show(found: list[Cell]) -> None:
+    """The table, and below it the commands that show what it says."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    notes: list[str] = []
+    for situation in dict.fromkeys(cell.situation for cell in found):
+        here = [cell for cell in found if cell.situation == situation]
+        console.print(_title(situation, here))
+        console.print(_table(here, notes))
+    for number, note in enumerate(notes, 1):
+        click.echo(f"[{number}] {note}")
+    _afterword(found)
+
+
+def _title(situation: str, here: list[Cell]) -> str:
+    from kmodel import situations
+
+    params = here[0].worst.verdict.params
+    bounds = ", ".join(f"{key}={params[key]}" for key in ("cpus", "faults") if key in params)
+    return f"\n[bold]{situation}[/bold]: {situations.load(situation).summary}\nbounds: {bounds}"
+
+
+def _table(here: list[Cell], notes: list[str]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    properties = list(here[0].worst.properties)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    heads = ("fix, variant", *properties, "refaults*", "refused gets*", "laps*", "states")
+    for number, head in enumerate(heads):
+        table.add_column(head, no_wrap=number == 0, justify="right" if head == "states" else "left")
+    for cell in here:
+        marks = [_mark(cell.on(name), notes) for name in properties]
+        table.add_row(f"[bold]{cell.fix}[/bold]", *marks)
+        for judged in cell.variants:
+            name = f"  {', '.join(map(str, judged.unit.variant.values()))}"
+            kinds = [_kind(judged.properties[prop]) for prop in properties]
+            table.add_row(name, *kinds, *_counts(judged))
+    return table
+
+
+def _mark(verdict: Verdict, notes: list[str]) -> str:
+    if verdict.replay is None:
+        return f"[bold]{_kind(verdict)}[/bold]"
+    notes.append(f"{verdict.message}\n    kmodel replay {verdict.replay}")
+    return f"[bold]{_kind(verdict)} \\[{len(notes)}][/bold]"
+
+
+def _kind(verdict: Verdict) -> str:
+    colour = {"holds": "green", "violated": "red", "inconclusive": "yellow"}[verdict.verdict]
+    return f"[{colour}]{verdict.kind or verdict.verdict}[/{colour}]"
+
+
+def _counts(judged: Judged) -> list[str]:
+    """What is counted of a variant: the most on any run, and in brackets a mean."""
+    counts, evidence = judged.verdict.counts, judged.verdict.evidence
+    means = counts["random"]
+    causes = counts["pool_failures"]
+    failures = ", ".join(
+        f"{cause}: {most(value)} ({means['mean_pool_failures'].get(cause, 0)})"
+        for cause, value in causes.items()
+    )
+    return [
+        f"{most(counts['refaults'])} ({means['mean_refaults']})",
+        failures or "none",
+        f"{most(counts['daemon_laps'])} ({means['mean_daemon_laps']})",
+        f"{evidence.states:,}" + ("" if evidence.complete else f"; stopped: {evidence.bound}"),
+    ]
+
+
+def _afterword(found: list[Cell]) -> None:
+    if not found:
+        return
+    from kmodel.check import PROPERTIES
+
+    first = found[0].worst.verdict
+    for name in found[0].worst.properties:
+        click.echo(f"{name}: {PROPERTIES[name]}.")
+    means = first.counts["random"]
+    click.echo(
+        f"* the most on any run (refaults: of one fault), and in brackets the mean of "
+        f"{means['runs']} random runs,\n  seeds from {means['seed']}: a sample, no bound. States: "
+        "all there are, unless it says otherwise."
+    )
+    for title, of in (("ruled out only by lock-grant", "excluded"), ("also found", "findings")):
+        told: dict[str, tuple[list[str], Any]] = {}
+        for cell in found:
+            for finding in getattr(cell.worst.verdict, of):
+                who, _ = told.setdefault(finding.kind + finding.message, ([], finding))
+                who.append(cell.fix)
+        for who, finding in told.values():
+            click.echo(f"{title} ({', '.join(who)}): {finding_lines(finding)[0]}")
+            click.echo(f"    kmodel replay {finding.replay}")
+    click.echo(f"assumed: {'; '.join(a for a in first.evidence.assumptions if 'policy' not in a)}")

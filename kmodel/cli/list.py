@@ -1,0 +1,77 @@
+"""``kmodel list``: what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kmodel.cli.options import as_json, print_json
+
+
+@click.command("list")
+@click.option("--params", "with_params", is_flag=True, help="Also every parameter, with its range.")
+@as_json
+def list_all(with_params: bool, as_json: bool) -> None:
+    """Scenarios, fixes, situations and strategies, with one line each.
+
+    \b
+    Examples:
+      kmodel list
+      kmodel list --params
+    """
+    found = _found()
+    if as_json:
+        print_json({"schema": "kmodel.list/1", **found})
+        return
+    for title in ("scenarios", "fixes", "situations", "strategies", "searches"):
+        click.echo(click.style(title, bold=True))
+        _lines(found[title])
+    if with_params:
+        click.echo(click.style("parameters of every scenario (--set NAME=VALUE)", bold=True))
+        _lines({p["name"]: _describe(p) for p in found["parameters"]["machine"]})
+        for scenario, params in found["parameters"]["scenarios"].items():
+            click.echo(click.style(f"parameters of {scenario}", bold=True))
+            _lines({p["name"]: _describe(p) for p in params})
+
+
+def _lines(rows: dict[str, str]) -> None:
+    width = max(map(len, rows), default=0)
+    for name, text in rows.items():
+        click.echo(f"  {name:<{width}}  {text}")
+
+
+def _describe(param: dict[str, Any]) -> str:
+    allowed = " to ".join(map(str, param["range"])) if "range" in param else ""
+    allowed = allowed or ", ".join(map(str, param.get("options", ())))
+    return f"{param['text']} ({allowed}; default {param['default']})".strip()
+
+
+def _found() -> dict[str, Any]:
+    import attrs
+
+    from kmodel import fixes, situations, story
+    from kmodel.explore.strategy import STRATEGIES
+    from kmodel.param import KernelParams
+
+    scenarios = {name: story.load(name) for name in story.names()}
+    return {
+        "scenarios": {name: loaded.summary for name, loaded in scenarios.items()},
+        "fixes": {name: fixes.load(name).summary for name in fixes.names()},
+        "situations": {name: situations.load(name).summary for name in situations.names()},
+        "strategies": STRATEGIES,
+        "searches": {
+            "dfs": "every reachable state, depth first; exact and complete within the limits",
+            "bfs": "the same, breadth first: what a limit cuts off is what lies deepest",
+        },
+        "parameters": {
+            "machine": _params(attrs.fields(KernelParams)),
+            "scenarios": {n: _params(attrs.fields(s.own)) for n, s in scenarios.items()},
+        },
+    }
+
+
+def _params(fields: Any) -> list[dict[str, Any]]:
+    return [
+        {"name": field.name, "default": field.default, **dict(field.metadata)} for field in fields
+    ]

@@ -1,0 +1,102 @@
+"""Options that several commands take, and words that several of them print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from kmodel.verdict import EXIT, Finding, Verdict
+
+Command = Callable[..., Any]
+
+
+def of_a_case(command: Command) -> Command:
+    """SCENARIO and what it is built with."""
+    for option in (
+        click.option("--situation", metavar="S", help="The world to put it in (kmodel list)."),
+        click.option("--fix", default="wait", show_default=True, metavar="F", help="The way out."),
+        click.option(
+            "--set", "sets", multiple=True, metavar="K=V", help="A parameter; may be repeated."
+        ),
+        click.argument("scenario"),
+    ):
+        command = option(command)
+    return command
+
+
+def limits(command: Command) -> Command:
+    """When a search gives up."""
+    for option in (
+        click.option(
+            "--max-seconds",
+            default=60.0,
+            show_default=True,
+            type=click.FloatRange(0.01),
+            help="Seconds of search.",
+        ),
+        click.option(
+            "--max-states",
+            default=2_000_000,
+            show_default=True,
+            type=click.IntRange(1),
+            help="States to keep.",
+        ),
+        click.option(
+            "--max-memory",
+            default=4096,
+            show_default=True,
+            type=click.IntRange(64),
+            help="MiB of memory to use.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def finish(verdict: Verdict, interrupted: bool = False) -> None:
+    """Exit as the verdict says."""
+    sys.exit(130 if interrupted else EXIT[verdict.verdict])
+
+
+def headline(verdict: Verdict) -> str:
+    """``violated: lost-wakeup`` and the like, coloured on a terminal."""
+    colour = {"holds": "green", "violated": "red", "inconclusive": "yellow"}[verdict.verdict]
+    text = verdict.verdict + (f": {verdict.kind}" if verdict.kind else "")
+    return click.style(text, fg=colour, bold=True)
+
+
+def evidence_line(verdict: Verdict) -> str:
+    """How far the search came, in one line."""
+    evidence = verdict.evidence
+    reach = "complete" if evidence.complete else f"bound: {evidence.bound}"
+    parts = [reach]
+    if evidence.states:
+        parts.append(f"{evidence.states:,} states, {evidence.steps:,} steps")
+    if evidence.executions:
+        parts.append(f"{evidence.executions} runs")
+    return f"{'; '.join(parts)}; {evidence.seconds:.1f} s"
+
+
+def most(value: int | None) -> str:
+    """The largest count of any run."""
+    return "unbounded" if value is None else str(value)
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """A broken check, and the command that shows it."""
+    lines = [f"{finding.kind} ({finding.property}): {finding.message}"]
+    if finding.replay:
+        lines.append(f"  kmodel replay {finding.replay}")
+    return lines

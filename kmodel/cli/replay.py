@@ -1,0 +1,133 @@
+"""``kmodel replay``: a recorded run again, step by step."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kmodel.cli.options import as_json, print_json
+
+if TYPE_CHECKING:
+    from kmodel.check import Case
+    from kmodel.explore.schedule import Token
+
+
+@click.command()
+@click.argument("token_or_file")
+@click.option(
+    "--logs",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write the run's log there.",
+)
+@as_json
+def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
+    """Run TOKEN again on Trio tasks: every step, one column a CPU.
+
+    A token is what explore, compare and run print; a file may hold one (or be a log
+    whose header does). A lasso's loop is shown once. Ends with the digest of the events,
+    which must be the one in the token.
+
+    \b
+    Example:
+      kmodel replay k1-...
+    """
+    import trio
+
+    from kmodel.check import Case, Shown
+    from kmodel.explore.host import TrioHost
+    from kmodel.explore.purity import pure
+    from kmodel.explore.schedule import parse
+
+    token = parse(_text(token_or_file))
+    with pure():
+        case = Case.of(token.scenario, token.params, token.fix)
+        shown = Shown(case, token, logs, keep=True)
+        host = TrioHost(shown.execution, shown.strategy, shown.max_steps)
+        outcome = trio.run(host.run)
+        digest = shown.close(outcome)
+    if as_json:
+        print_json(_document(case, token, shown, digest))
+    else:
+        _print(token, shown, digest)
+    sys.exit(_status(case, token, digest))
+
+
+def _text(token_or_file: str) -> str:
+    """The token itself, or the one in the file of that name."""
+    from kmodel.explore.schedule import PREFIX, TokenError
+
+    if token_or_file.startswith(PREFIX):
+        return token_or_file
+    path = Path(token_or_file)
+    if path.is_dir():
+        path = path / "events.jsonl"
+    if not path.is_file():
+        raise TokenError(
+            f"{token_or_file[:60]!r} is neither a token (those begin with {PREFIX}) nor a file"
+        )
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise TokenError(f"{path} cannot be read: {error.strerror}") from error
+    for word in text.replace('"', " ").split():
+        if word.startswith(PREFIX):
+            return word
+    raise TokenError(f"{path} holds no token: no word in it begins with {PREFIX}")
+
+
+def _print(token: Token, shown: Any, digest: str) -> None:
+    from kmodel.log.show import render
+
+    stem, loop = token.schedule()
+    tasks = [task.name for task in shown.execution.world.tasks]
+    marks = {len(stem): f"--- the loop begins ({len(loop)} steps)"} if loop else {}
+    click.echo(f"{token.scenario}, fix {token.fix}: {token.kind} ({token.property})")
+    click.echo(render(shown.recorder.records, tasks, mark_steps=marks), nl=False)
+    if loop:
+        click.echo(
+            "--- and so on for ever: every shared value is again what it was at the loop's "
+            "beginning"
+        )
+    for name, place in shown.execution.waiting().items():
+        click.echo(f"{name} is at {place}")
+    click.echo(f"digest {digest}")
+    if shown.recorder.path:
+        click.echo(f"log: {shown.recorder.path}")
+
+
+def _document(case: Case, token: Token, shown: Any, digest: str) -> dict[str, Any]:
+    from kmodel.check import replayed
+
+    return replayed(case, token, shown, digest).document()
+
+
+def _status(case: Case, token: Token, digest: str) -> int:
+    """1: it shows a violation again. 5: the token is of another model. 3: neither."""
+    if digest == token.digest:
+        return 1
+    import kmodel
+
+    changed = [
+        what
+        for what, then, now in (
+            ("kmodel's version", token.version, kmodel.__version__),
+            ("the scenario file", token.scenario_digest, case.scenario.digest),
+        )
+        if then != now
+    ]
+    if changed:
+        click.echo(
+            f"Error: the run ends with another digest ({token.digest} was recorded), and "
+            f"{' and '.join(changed)} changed since: the token does not fit.",
+            err=True,
+        )
+        return 5
+    click.echo(
+        f"Error: the same schedule gave other events: digest {digest} now, {token.digest} when it "
+        "was recorded. Either the model's code was edited since, or it is not deterministic.",
+        err=True,
+    )
+    return 3

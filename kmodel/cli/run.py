@@ -1,0 +1,130 @@
+"""``kmodel run``: random runs on Trio tasks, one a CPU."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kmodel.cli.options import as_json, finding_lines, headline, of_a_case, print_json
+from kmodel.verdict import Verdict
+
+if TYPE_CHECKING:
+    from kmodel.sampling import Run
+
+LINES = 20
+"""Runs that get a line of their own in the summary."""
+
+
+@click.command()
+@of_a_case
+@click.option(
+    "--strategy",
+    type=click.Choice(["random"]),
+    default="random",
+    show_default=True,
+    help="Who steps next.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the first run."
+)
+@click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option(
+    "--max-steps",
+    default=20_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Steps after which a run is given up.",
+)
+@click.option(
+    "--logs",
+    default="logs",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where runs are written.",
+)
+@as_json
+def run(
+    scenario: str,
+    sets: tuple[str, ...],
+    fix: str,
+    situation: str | None,
+    strategy: str,
+    seed: int,
+    runs: int,
+    max_steps: int,
+    logs: Path,
+    as_json: bool,
+) -> None:
+    """Run SCENARIO (a name, or the path of a file) with random schedules.
+
+    Each CPU is a Trio task. Run N uses seed SEED+N, and the same seed gives the same
+    run anywhere. The first run and the first broken ones are written to
+    LOGS/<run-id>/events.jsonl; read them with "kmodel log show".
+
+    \b
+    Examples:
+      kmodel run contended_kernel_map --fix wait --seed 7
+      kmodel run contended_kernel_map --fix populate --runs 2000
+    """
+    from kmodel.check import Case
+    from kmodel.cli.progress import counting
+    from kmodel.explore.purity import pure
+    from kmodel.sampling import Sampler
+    from kmodel.story import parse_sets
+
+    with pure():
+        case = Case.of(scenario, parse_sets(sets), fix, situation)
+        sampler = Sampler(case, seed, logs, max_steps)
+        with counting(f"{scenario} --fix {fix}", runs) as tick:
+            sampler.take(runs, lambda run: tick())
+        verdict = sampler.verdict()
+    if as_json:
+        print_json(verdict.document())
+    else:
+        click.echo("\n".join(report(verdict, sampler.runs)))
+    sys.exit(130 if sampler.interrupted else status(verdict))
+
+
+def status(verdict: Verdict) -> int:
+    """1 if a run broke something, 4 if one was given up, else 0."""
+    if verdict.verdict == "violated":
+        return 1
+    return 0 if verdict.evidence.bound == "samples" else 4
+
+
+def report(verdict: Verdict, runs: list[Run]) -> list[str]:
+    """A line for each run (of a few), then the sum."""
+    counts = verdict.counts
+    lines = [_line(run) for run in runs[:LINES]]
+    if len(runs) > LINES:
+        lines.append(f"... and {len(runs) - LINES} more runs")
+    failures = ", ".join(f"{k}: {v}" for k, v in counts["pool_failures"].items()) or "none"
+    ended = ", ".join(f"{kind} {number}" for kind, number in counts["ended"].items())
+    lines += [
+        "",
+        f"{verdict.scenario}, fix {verdict.fix}: {headline(verdict)}",
+        f"  {verdict.message}",
+        f"  {counts['runs']} runs ({ended}), {verdict.evidence.steps:,} steps, "
+        f"{verdict.evidence.seconds:.1f} s",
+        f"  in all: {counts['refaults']} refaults, pool failures {failures}, "
+        f"{counts['daemon_laps']} daemon laps, {counts['kills']} kills",
+    ]
+    lines += [f"  never reached: {text}" for text, hit in verdict.reached.items() if not hit]
+    for finding in verdict.findings:
+        lines.append(f"  also seen: {finding_lines(finding)[0]}")
+    if verdict.replay:
+        lines.append(f"  kmodel replay {verdict.replay}")
+    if verdict.log:
+        lines.append(f"  log: {verdict.log}   (kmodel log show {Path(verdict.log).parent.name})")
+    return lines
+
+
+def _line(run: Run) -> str:
+    counts = run.counts
+    return (
+        f"seed {run.seed}: {run.outcome.kind} after {run.outcome.steps} steps, "
+        f"{counts['refaults']} refaults, {counts['daemon_laps']} daemon laps, digest {run.digest}"
+    )

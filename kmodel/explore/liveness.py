@@ -1,0 +1,256 @@
+"""Judges liveness on a state graph: who can be stuck for ever, and under which
+fairness.
+
+Two questions. ``hangs``: does every obliged task end? It does not where nobody can
+step, where an obliged task can never step again, or where a fair run goes round
+without it. ``repeats``: can a fair run say a given event of an unfinished obliged
+task again and again (a fault restarted for ever)?
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import attrs
+
+from kmodel.explore.cycle import LEVELS, Component, Fair, Fairness, components, is_cycle
+from kmodel.explore.graph import NOWHERE, Graph
+from kmodel.explore.history import Leaf, Node
+from kmodel.explore.lasso import Paths
+
+SEVERITY = ("deadlock", "lost-wakeup", "livelock", "starvation")
+
+
+@attrs.frozen
+class Hang:
+    """A way not to end.
+
+    ``stem`` leads from the start to it; ``loop`` then goes round (empty where nobody
+    can step). ``tasks`` are the obliged ones concerned, ``waits`` what each is about to
+    do where the loop begins. ``survives`` is the strongest fairness that allows it
+    (``None``: it needs no run to go on), ``can_end`` those of the tasks that could
+    still end from there.
+    """
+
+    kind: str
+    tasks: tuple[int, ...]
+    waits: tuple[str, ...]
+    stem: bytes
+    loop: bytes
+    survives: Fairness | None
+    can_end: tuple[int, ...]
+
+
+@attrs.frozen
+class Measure:
+    """Something to count in a run: the events that ``hit`` accepts, of ``task`` or of all."""
+
+    hit: Callable[[str, dict[str, Any]], bool]
+    task: int | None = None
+
+    def count(self, mover: int, leaf: Leaf) -> int:
+        if self.task is not None and mover != self.task:
+            return 0
+        return sum(self.hit(event, fields) for event, fields in leaf.said)
+
+
+class Liveness:
+    """What can go on for ever in ``graph``. ``again`` is the event that ``repeats`` is
+    about. In a partial graph what is found is real; what is not, says nothing."""
+
+    def __init__(self, graph: Graph, again: str = "") -> None:
+        self.graph, self.again = graph, again
+        self.paths = Paths(graph)
+        self._obliged = [task.index for task in graph.world.tasks if task.obliged]
+
+    @cached_property
+    def order(self) -> list[Component]:
+        """All components, each after those that it leads to."""
+        return list(components(self.graph, range(len(self.graph))))
+
+    @cached_property
+    def cycles(self) -> list[Component]:
+        return [part for part in self.order if is_cycle(self.graph, part)]
+
+    @cached_property
+    def _weak(self) -> list[Component]:
+        """The cycles that weak fairness allows: most fall here already, at no great cost.
+        A part of a component can be no fairer to a task that it leaves aside."""
+        return list(Fair(self.graph, Fairness("weak", False)).refine(self.cycles, _any))
+
+    def hangs(self, fairness: Fairness) -> list[Hang]:
+        """Ways for an obliged task not to end: one of each kind, that which survives the
+        strongest fairness and of those the nearest; the worst kind first."""
+        found: dict[str, Hang] = {}
+        dead = self._dead_ends()
+        if dead:
+            hang = self._deadlock(self.paths.nearest(dead))
+            found[hang.kind] = hang
+        for stronger in _at_least(fairness):
+            best: dict[str, tuple[int, Component, tuple[int, ...]]] = {}
+            for part in Fair(self.graph, stronger).refine(self._from(stronger), _any):
+                kind, tasks = self._judge(part)
+                depth = self.paths.depth(self.paths.nearest(part))
+                if kind not in found and (kind not in best or depth < best[kind][0]):
+                    best[kind] = (depth, part, tasks)
+            for kind, (_, part, tasks) in best.items():
+                found[kind] = self._lasso(kind, part, tasks, stronger)
+        return sorted(found.values(), key=lambda hang: SEVERITY.index(hang.kind))
+
+    def repeats(self, fairness: Fairness) -> Hang | None:
+        """A fair loop that says ``again``; chosen as in ``hangs``."""
+        for stronger in _at_least(fairness):
+            from_ = self._from(stronger)
+            parts = list(Fair(self.graph, stronger).refine(from_, self._again_in))
+            if parts:
+                nearest = self.paths.nearest(self.paths.nearest(part) for part in parts)
+                part = next(part for part in parts if nearest in part)
+                return self._lasso("livelock", part, self._repeating(part), stronger)
+        return None
+
+    def longest(self, measures: list[Measure]) -> list[int | None]:
+        """For each measure the largest sum over the steps of any run; ``None`` where a
+        run can go on adding for ever."""
+        graph = self.graph
+        hits: dict[Leaf, list[list[int]]] = {}
+        best: list[list[float]] = []
+        which = [0] * len(graph)
+        nothing = [0.0] * len(measures)
+        for number, part in enumerate(self.order):
+            for state in part:
+                which[state] = number
+            most = nothing
+            for state in part:
+                for mover, to in enumerate(graph.succ[state]):
+                    leaf = graph.leaf[state][mover] if to >= 0 else None
+                    if leaf is None:
+                        continue
+                    inner = which[to] == number
+                    if not leaf.said:
+                        if not inner and best[which[to]] is not most:
+                            most = _larger(most, best[which[to]])
+                        continue
+                    if leaf not in hits:
+                        tasks = range(len(graph.world.tasks))
+                        hits[leaf] = [[m.count(t, leaf) for m in measures] for t in tasks]
+                    added = hits[leaf][mover]
+                    if inner:
+                        most = [math.inf if new else old for old, new in zip(most, added)]
+                    else:
+                        most = _larger(most, [a + b for a, b in zip(best[which[to]], added)])
+            best.append(most)
+        return [None if most == math.inf else int(most) for most in best[which[0]]]
+
+    def _from(self, fairness: Fairness) -> list[Component]:
+        """Where to look for what ``fairness`` allows."""
+        return self.cycles if fairness.level == "none" else self._weak
+
+    # -- judging one component
+
+    def _judge(self, part: Component) -> tuple[str, tuple[int, ...]]:
+        """What a fair run in ``part`` is, and for whom."""
+        tasks = [t for t in self._obliged if not self.graph.done(part[0], t)]
+        never = tuple(t for t in tasks if t not in self._may_step(part, tasks))
+        if never:
+            lost = any(self._pointless(part[0], t) for t in never)
+            return ("lost-wakeup" if lost else "deadlock"), never
+        if repeating := self._repeating(part):
+            return "livelock", repeating
+        inside = set(part)
+        moving = tuple(
+            t
+            for t in tasks
+            if any(self.graph.succ[s][t] in inside and not self._asleep(s, t) for s in part)
+        )
+        return ("livelock", moving) if moving else ("starvation", tuple(tasks))
+
+    def _lasso(
+        self, kind: str, part: Component, tasks: tuple[int, ...], survives: Fairness
+    ) -> Hang:
+        repeating = bool(self._repeating(part))
+        start, loop = self.paths.loop(part, self._says_again if repeating else None)
+        waits = tuple(self._wait(start, task) for task in tasks)
+        stem = self.paths.to(start)
+        return Hang(kind, tasks, waits, stem, loop, survives, self._can_end(start, tasks))
+
+    def _deadlock(self, state: int) -> Hang:
+        tasks = tuple(t for t in self._obliged if not self.graph.done(state, t))
+        kind = "lost-wakeup" if any(self._pointless(state, t) for t in tasks) else "deadlock"
+        waits = tuple(self._wait(state, task) for task in tasks)
+        return Hang(kind, tasks, waits, self.paths.to(state), b"", None, ())
+
+    # -- small questions
+
+    def _dead_ends(self) -> list[int]:
+        """States where nobody can step and an obliged task has not ended."""
+        graph = self.graph
+        return [
+            s
+            for s, row in enumerate(graph.succ)
+            if graph.leaf[s] and all(to == NOWHERE for to in row)
+        ]
+
+    def _again_in(self, part: Component) -> bool:
+        return bool(self._repeating(part))
+
+    def _repeating(self, part: Component) -> tuple[int, ...]:
+        """The obliged tasks that say ``again`` on a step inside ``part``."""
+        inside = set(part)
+        return tuple(
+            task
+            for task in self._obliged
+            if any(self.graph.succ[s][task] in inside and self._says_again(s, task) for s in part)
+        )
+
+    def _says_again(self, state: int, task: int) -> bool:
+        leaf = self.graph.leaf[state][task]
+        return leaf is not None and any(event == self.again for event, _ in leaf.said)
+
+    def _may_step(self, part: Component, tasks: list[int]) -> set[int]:
+        """Those of ``tasks`` that can step, in ``part`` or in what it leads to."""
+        succ = self.graph.succ
+        found = {t for t in tasks if any(succ[s][t] != NOWHERE for s in part)}
+        if len(found) < len(tasks):
+            for state in self.paths.forward(part):
+                found.update(t for t in tasks if succ[state] and succ[state][t] != NOWHERE)
+        return found
+
+    def _can_end(self, state: int, tasks: tuple[int, ...]) -> tuple[int, ...]:
+        left = set(tasks)
+        for ahead in self.paths.forward([state]):
+            left -= {task for task in left if self.graph.done(ahead, task)}
+            if not left:
+                break
+        return tuple(task for task in tasks if task not in left)
+
+    def _node(self, state: int, task: int) -> Node:
+        return self.graph.histories.node(self.graph.state(state), task)
+
+    def _asleep(self, state: int, task: int) -> bool:
+        return self._node(state, task).grant is not None
+
+    def _pointless(self, state: int, task: int) -> bool:
+        """Is what the task sleeps for true already?"""
+        until = self._node(state, task).until
+        return until is not None and bool(until.value(self.graph.state(state), self.graph.world))
+
+    def _wait(self, state: int, task: int) -> str:
+        op = self._node(state, task).op
+        return "" if op is None else f"{op[0].event} {getattr(op[1], 'name', '')}".rstrip()
+
+
+def _larger(one: list[float], other: list[float]) -> list[float]:
+    return [a if a > b else b for a, b in zip(one, other)]
+
+
+def _any(_: Component) -> bool:
+    return True
+
+
+def _at_least(fairness: Fairness) -> list[Fairness]:
+    """``fairness`` and the stronger ones, the strongest first."""
+    levels = LEVELS[LEVELS.index(fairness.level) :]
+    return [Fairness(level, fairness.grant) for level in reversed(levels)]

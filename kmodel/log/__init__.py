@@ -1,0 +1,12 @@
+"""The event log of a run: written through structlog, read back as a stream, shown by CPU.
+
+    record    one line of a log: its keys, its checksum, the header
+    runs      where runs live on disk, and what to say when that fails
+    recorder  an observer that writes a run down, or only takes its digest
+    reader    records of a finished, unfinished or damaged run
+    damage    what can be wrong with a log, and telling one harm from another
+    filter    which records somebody wants to see
+    show      a run as columns, one a CPU
+
+Importing this loads nothing: only ``recorder`` needs structlog.
+"""

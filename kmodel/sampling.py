@@ -1,0 +1,182 @@
+"""Random runs of a case on Trio tasks, logged, and what they add up to."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import trio
+
+from kmodel.check import ASSUMPTIONS, MAX_STEPS, Case, Counting, make_token, show
+from kmodel.explore.execution import Execution, Observer, Outcome
+from kmodel.explore.host import TrioHost
+from kmodel.explore.interrupt import interruptible
+from kmodel.explore.strategy import Random
+from kmodel.log.recorder import Recorder
+from kmodel.verdict import Evidence, Finding, Verdict
+
+KEPT_FAILURES: Final = 10
+"""Broken runs of which the log is kept; of the others only the count."""
+
+HARMLESS: Final = ("done", "limit")
+
+
+@attrs.frozen
+class Run:
+    """One sampled run. ``log`` is where its events are, if they were kept."""
+
+    seed: int
+    outcome: Outcome
+    digest: str
+    schedule: bytes
+    counts: Counter[str]
+    waiting: dict[str, str]
+    log: Path | None
+
+
+class Sampler:
+    """Takes random runs of ``case`` and remembers what they showed.
+
+    The log of the first run and of the first broken ones is kept under ``logs``.
+    """
+
+    def __init__(self, case: Case, seed: int, logs: Path, max_steps: int = MAX_STEPS) -> None:
+        self.case, self.seed, self.logs, self.max_steps = case, seed, logs, max_steps
+        self.runs: list[Run] = []
+        self.broken: list[Run] = []
+        self.findings: dict[str, str] = {}
+        self.reached: set[str] = set()
+        self.interrupted = False
+        self._began = time.monotonic()
+
+    def take(self, runs: int, tick: Callable[[Run], None]) -> None:
+        """So many runs, each with the next seed; Ctrl-C ends it early and keeps them."""
+        with interruptible() as asked_to_stop:
+            for number in range(runs):
+                run = trio.run(self._one, self.seed + number, self.logs if not number else None)
+                if run.outcome.kind not in HARMLESS:
+                    if run.log is None and len(self.broken) < KEPT_FAILURES:
+                        # the same seed gives the same run: once more, written down
+                        run = trio.run(self._one, run.seed, self.logs)
+                    self.broken.append(run)
+                self.runs.append(run)
+                tick(run)
+                if asked_to_stop():
+                    self.interrupted = True
+                    return
+
+    async def _one(self, seed: int, logs: Path | None) -> Run:
+        world = self.case.build()
+        header = self.case.header(world, "random", seed, None)
+        counting = Counting()
+        with Recorder.start(header, logs) as recorder:
+            execution = Execution(world, _both(counting, recorder), checks=True)
+            outcome = await TrioHost(execution, Random(seed), self.max_steps).run()
+            digest = recorder.close(outcome)
+        self.reached |= counting.reached
+        judged = {check.name for check in world.checks if check.judged}
+        self.findings |= {k: v for k, v in execution.findings.items() if k not in judged}
+        waiting = execution.waiting() if outcome.kind != "done" else {}
+        return Run(
+            seed, outcome, digest, bytes(execution.choices), counting.total, waiting, recorder.path
+        )
+
+    def verdict(self) -> Verdict:
+        """``violated`` if a run broke something; else ``inconclusive``: it was a sample."""
+        worst = self.broken[0] if self.broken else None
+        limited = [run for run in self.runs if run.outcome.kind == "limit"]
+        finding = self._finding(worst) if worst else None
+        shown = worst or (self.runs[0] if self.runs else None)
+        message = f"{len(self.runs)} random runs broke nothing, which proves nothing"
+        if limited:
+            waits = ", ".join(f"{task} at {at}" for task, at in limited[0].waiting.items())
+            message = (
+                f"{len(limited)} of {len(self.runs)} runs were not over after {self.max_steps} "
+                f"steps (seed {limited[0].seed}: {waits}); kmodel explore can tell whether they "
+                "can hang"
+            )
+        return Verdict(
+            scenario=self.case.scenario.name,
+            params=self.case.params,
+            fix=self.case.fix,
+            situation=self.case.situation,
+            strategy="random",
+            seed=self.seed,
+            verdict="violated" if worst else "inconclusive",
+            kind=worst.outcome.kind if worst else None,
+            property=finding.property if finding else None,
+            message=finding.message if finding else message,
+            culprits=finding.culprits if finding else (),
+            evidence=self._evidence(bool(limited)),
+            counts=self.counts(),
+            reached={text: text in self.reached for text in self._sometimes()},
+            replay=finding.replay if finding else None,
+            log=str(shown.log) if shown and shown.log else None,
+            findings=self._other_findings(),
+            excluded=(),
+            digest=shown.digest if shown else None,
+        )
+
+    def counts(self) -> dict[str, Any]:
+        """Sums over all runs."""
+        total: Counter[str] = Counter()
+        for run in self.runs:
+            total.update(run.counts)
+        return {
+            "runs": len(self.runs),
+            "ended": dict(Counter(run.outcome.kind for run in self.runs)),
+            "refaults": total["refaults"],
+            "pool_failures": {
+                key.removeprefix("pool: "): value
+                for key, value in sorted(total.items())
+                if key.startswith("pool: ")
+            },
+            "daemon_laps": total["daemon_laps"],
+            "kills": total["kills"],
+        }
+
+    def _sometimes(self) -> list[str]:
+        return self.case.build().sometimes
+
+    def _evidence(self, limited: bool) -> Evidence:
+        return Evidence(
+            complete=False,
+            bound=f"{self.max_steps} steps" if limited else "samples",
+            executions=len(self.runs),
+            states=0,
+            traces=None,
+            steps=sum(run.outcome.steps for run in self.runs),
+            assumptions=(*ASSUMPTIONS, f"lock policy {self.case.kernel.rwlock}"),
+            seconds=round(time.monotonic() - self._began, 3),
+        )
+
+    def _finding(self, run: Run) -> Finding:
+        outcome = run.outcome
+        finding = Finding(
+            kind=outcome.kind,
+            property=outcome.property or "ends",
+            message=outcome.message,
+            culprits=outcome.culprits,
+            stem=outcome.steps,
+        )
+        token = make_token(self.case, finding, run.schedule, b"")
+        token = attrs.evolve(token, digest=show(self.case, token))
+        return attrs.evolve(finding, replay=token.word(), digest=token.digest)
+
+    def _other_findings(self) -> tuple[Finding, ...]:
+        return tuple(
+            Finding(kind="invariant", property=name, message=text)
+            for name, text in self.findings.items()
+        )
+
+
+def _both(one: Observer, other: Observer) -> Observer:
+    def observe(step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]) -> int:
+        one(step, task, cause, event, fields)
+        return other(step, task, cause, event, fields)
+
+    return observe

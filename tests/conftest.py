@@ -1,0 +1,1 @@
+"""Nothing but a place: it lets every test import ``worlds``, which lies beside it."""

@@ -1,0 +1,226 @@
+"""A page fault: what it returns, what it keeps over a restart, and where it waits."""
+
+import pytest
+from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search, stuck
+
+from kmodel import fixes
+from kmodel.fault import EFAULT, Kernel, Space, assert_nothing_held
+from kmodel.fixes import Fix
+from kmodel.machine import Machine
+from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.pmap.pmap import ENOMEM
+from kmodel.pmap.pte import Slot
+from kmodel.world import curcpu
+
+VA = 0x20_0000
+
+
+def contended(fix, **params):
+    """One fault in a machine whose kernel map somebody keeps taking."""
+    m = boot(fix, **params)
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    m.background("K", m.kernel_map.churn)
+    m.finish()
+    return m, space
+
+
+def held_map(fix, **params):
+    """The same, stopped where K holds the kernel map."""
+    m, space = contended(fix, **params)
+    steered = Steered(m.world)
+    steered.go("pagedaemon")
+    steered.until("K", "lock.release")
+    return m, space, steered
+
+
+# --- results ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("va", [0, PAGE_SIZE - 1, 1 << 39, 1 << 40])
+def test_an_address_outside_the_map_is_efault(va):
+    """The range test comes before any lock: nothing is taken, and the signal is SIGSEGV."""
+    m = boot()
+    space = m.process()
+    m.cpu("A", space.fault, va)
+    found = run(m.world)
+    assert found.results["A"] == EFAULT
+    assert found.named("fault.end")[0]["signal"] == "SIGSEGV"
+    assert found.named("lock.acquire") == []
+
+
+def test_a_fault_maps_a_zero_filled_page():
+    """One anon with one page is made, and the pmap maps that page."""
+    m = boot()
+    space = m.process()
+
+    async def touch():
+        error = await space.fault(VA)
+        anon = space.map.amap.slots[VA // PAGE_SIZE]
+        return error, anon is not None and anon[1] == await space.pmap.pmap_extract(VA)
+
+    assert alone(m.world, touch) == (0, True)
+    assert m.kernel.anons.pool.nout == 1
+
+
+def test_faulting_twice_uses_the_same_page():
+    """The second fault finds the anon of the first, and the mapping as it is."""
+    m = boot()
+    space = m.process()
+
+    async def touch():
+        await space.fault(VA)
+        first = space.map.amap.slots.used
+        await space.fault(VA)
+        return first == space.map.amap.slots.used
+
+    assert alone(m.world, touch) is True
+
+
+@pytest.mark.parametrize("fix", fixes.names())
+def test_two_cpus_fault_on_one_page(fix):
+    """In every order both succeed, and one page is there once."""
+    m = boot(fix)
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    m.cpu("B", space.fault, VA)
+    graph = search(m.finish())
+    assert stuck(graph) == []
+    assert graph.violations == []
+    ends = at_end(graph, lambda: (len(space.map.amap.slots.used), space.pmap.pmap_vp_lookup(VA)[0]))
+    assert ends == {(1, Slot.VALID)}
+
+
+@pytest.mark.parametrize(("used", "full"), [(98, False), (99, True), (100, True)])
+def test_swap_is_full_at_99_percent(used, full):
+    """uvm_swapisfull is integer arithmetic on the slots."""
+    assert boot(swap_used=used).kernel.uvm_swapisfull() is full
+
+
+def test_no_swap_at_all_counts_as_full():
+    """With nothing to page out to, a failure is a failure."""
+    assert boot(swap_pages=0).kernel.uvm_swapisfull()
+
+
+@pytest.mark.parametrize("fix", fixes.names())
+def test_a_failure_with_swap_full_is_enomem(fix):
+    """The swap test comes before any fix: the process is killed at its first failure."""
+    m, _, steered = held_map(fix, swap_used=100)
+    steered.go("A")
+    assert steered.outcome is not None
+    (end,) = [fields for _, event, fields in steered.events if event == "fault.end"]
+    assert (end["error"], end["signal"]) == (ENOMEM, "SIGKILL")
+    assert m.kernel.pmap_pools.vp_pool.fails.nfail == 1
+
+
+def test_no_anon_with_swap_full_is_enomem():
+    """A failed promotion is treated alike, and leaves nothing in the amap."""
+    m = boot(anon_stock=0, km_pages=4, swap_used=100)
+    space = m.process()
+    assert alone(m.world, space.fault, VA) == ENOMEM
+    assert space.map.amap.slots.used == ()
+
+
+def test_no_page_with_swap_full_is_enomem_and_gives_the_anon_back():
+    """The anon was taken first, so it goes back when the page cannot be had."""
+    m = boot(npages=10, reserve_kernel=3, vp_stock=0, swap_used=100)
+    space = m.process()
+    assert m.physmem.nfree() == 3
+    assert alone(m.world, space.fault, VA) == ENOMEM
+    assert m.kernel.anons.pool.nout == 0
+
+
+# --- restarts -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fix", fixes.names())
+def test_the_page_of_a_failed_pass_is_kept(fix):
+    """The restarted fault maps the anon and the page that it made before it failed."""
+    m, space, steered = held_map(fix)
+    steered.go("A")
+    kept = space.map.amap.slots.used
+    assert len(kept) == 1
+    while steered.outcome is None:
+        steered.step("K")
+        steered.go("pagedaemon", "A")
+    assert steered.outcome.kind == "done"
+    assert space.map.amap.slots.used == kept
+    assert m.kernel.anons.pool.nout == 1
+    restarts = [event for _, event, _ in steered.events if event == "fault.restart"]
+    assert len(restarts) == 1
+
+
+@pytest.mark.parametrize("fix", fixes.names())
+def test_in_every_order_a_finished_fault_has_one_page(fix):
+    """However often it was restarted: one anon, one mapping, and both the same page."""
+    m, space = contended(fix)
+    graph = search(m.world)
+    assert [wrong for wrong in graph.violations if wrong.judged] == []
+    assert "a fault was restarted" in marks(graph)
+
+    def page():
+        ((_, anon),) = space.map.amap.slots.used
+        _, pted = space.pmap.pmap_vp_lookup(VA)
+        return anon[1] == pted.pte[0], m.kernel.anons.pool.nout
+
+    assert at_end(graph, page) == {(True, 1)}
+
+
+def test_no_lock_is_held_where_a_fault_waits():
+    """Map, amap and pmap are all left before the fix runs."""
+
+    async def look_around(kernel, space, va):
+        assert curcpu().held == ()
+        assert space.pmap.pm_mtx not in curcpu().held
+
+    m = Machine(KernelParams(), Fix("probe", "looks what is held", look_around))
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    m.background("K", m.kernel_map.churn)
+    graph = search(m.world)
+    assert graph.complete
+    assert "a fault was restarted" in marks(graph)
+
+
+def test_waiting_with_a_lock_held_panics():
+    """The check at the wait points names what is held."""
+    m = boot()
+    space = m.process()
+
+    async def wait():
+        await space.map.lock.enter(False)
+        assert_nothing_held("here")
+
+    m.cpu("A", wait)
+    outcome = run(m.world).outcome
+    assert outcome.message == "here: cpu A would wait holding p0 vm_map"
+    assert outcome.culprits == ("p0 vm_map",)
+
+
+def test_a_kernel_is_built_with_its_fix():
+    """What happens after a failure is the fix's, whatever it is."""
+    called = []
+
+    async def note(kernel, space, va):
+        assert isinstance(kernel, Kernel)
+        assert isinstance(space, Space)
+        called.append(hex(va))
+        await kernel.km.kernel_map.vm_map_lock()
+        await kernel.km.kernel_map.vm_map_unlock()
+
+    m = Machine(KernelParams(), Fix("noting", "notes its calls", note))
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    m.background("K", m.kernel_map.churn)
+    with Steered(m.world) as steered:
+        steered.until("K", "lock.release")
+        steered.go("A")
+    assert called == [hex(VA)]
+
+
+def test_memory_is_never_short_in_the_threads_situation():
+    """The map's lock is refused although more pages are free than anybody asks for."""
+    m, _ = contended("wait")
+    graph = search(m.world)
+    assert min(everywhere(graph, m.physmem.nfree)) > m.physmem.freetarg
+    assert "a NOWAIT get was refused by the map lock" in marks(graph)

@@ -1,0 +1,191 @@
+"""The machine: what it boots with, what it refuses, and what must hold of any run."""
+
+import pytest
+from worlds import Cell, alone, boot, run, search
+
+from kmodel import fixes
+from kmodel.point import pause
+
+VA = 0x20_0000
+
+
+async def idle():
+    await pause()
+
+
+# --- parameters ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"reserve_kernel": 64}, r"reserve_kernel \(64\) must be below npages \(64\)"),
+        ({"reserve_pagedaemon": 3}, r"reserve_pagedaemon \(3\) must not exceed reserve_kernel"),
+        ({"swap_used": 101}, r"swap_used \(101\) must not exceed swap_pages \(100\)"),
+        ({"levels": 5}, "levels"),
+        ({"npages": 0}, "npages"),
+        ({"lap": "loud"}, "lap"),
+        ({"rwlock": "fair"}, "rwlock"),
+    ],
+)
+def test_a_machine_that_cannot_be_is_refused(params, message):
+    """Ranges, choices and contradictions are all found before anything is built."""
+    with pytest.raises(ValueError, match=message):
+        boot(**params)
+
+
+def test_all_contradictions_are_named_at_once():
+    """One look at the message is enough to mend the parameters."""
+    with pytest.raises(ValueError, match=r"reserve_kernel .*; swap_used .*"):
+        boot(reserve_kernel=64, swap_used=101)
+
+
+# --- boot ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stock", "pool"),
+    [
+        ("vp_stock", lambda m: m.kernel.pmap_pools.vp_pool),
+        ("pted_stock", lambda m: m.kernel.pmap_pools.pted_pool),
+        ("anon_stock", lambda m: m.kernel.anons.pool),
+        ("entry_stock", lambda m: m.kernel.km.entries),
+        ("header_stock", lambda m: m.kernel.pmap_pools.headers),
+    ],
+)
+def test_the_pools_start_with_their_stock(stock, pool):
+    """Whole pages are made until there is enough; nothing of it is out."""
+    m = boot(**{"km_pages": 16, "vp_stock": 2, stock: 3})
+    if stock == "vp_stock":
+        assert len(pool(m).free) == 3
+        assert pool(m).nout == 0
+    elif stock in ("pted_stock", "anon_stock"):
+        assert len(pool(m).free) == 4
+        assert pool(m).nout == 0
+    else:  # each table page in stock has taken one of these
+        assert len(pool(m).free) == 4 - 2
+        assert pool(m).nout == 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"km_pages": 2}, {"vp_stock": 13, "km_pages": 40}, {"vp_stock": 5}, {"npages": 4}],
+)
+def test_a_machine_too_small_to_boot_is_refused(params):
+    """The message says which parameter to raise."""
+    with pytest.raises(ValueError, match="at boot for"):
+        boot(**params)
+
+
+def test_a_process_that_does_not_fit_is_refused():
+    """Its top table needs addresses, pages, an entry and a header."""
+    m = boot(kva_pages=1)
+    with pytest.raises(ValueError, match="raise kva_pages, npages, entry_stock or header_stock"):
+        m.process()
+
+
+def test_processes_have_names_of_their_own():
+    """p0, p1, ... unless the scenario says better."""
+    m = boot()
+    assert [m.process().name, m.process("editor").name, m.process().name] == ["p0", "editor", "p2"]
+
+
+def test_two_processes_share_the_kernel_and_nothing_else():
+    """Same address, different maps, amaps and pmaps; both faults succeed."""
+    m = boot("populate")
+    one, two = m.process(), m.process()
+
+    async def both():
+        return await one.fault(VA), await two.fault(VA)
+
+    assert alone(m.world, both) == (0, 0)
+    assert one.map.amap.slots.used != two.map.amap.slots.used
+    assert one.kernel is two.kernel
+
+
+# --- running ------------------------------------------------------------------------------
+
+
+def test_a_machine_has_a_page_daemon_of_its_own():
+    """``finish`` gives it a CPU; it need not end."""
+    m = boot()
+    m.cpu("A", idle)
+    world = m.finish()
+    assert [(task.name, task.obliged) for task in world.tasks] == [
+        ("A", True),
+        ("pagedaemon", False),
+    ]
+
+
+def test_a_scenario_can_say_what_must_hold():
+    """``always`` is asked in every state, ``finally_`` at the end, ``sometimes`` of all runs."""
+    m = boot()
+    with m.world:
+        cell = Cell(0)
+
+    async def work():
+        for value in (1, 0):
+            await pause()
+            cell.value = value
+
+    m.cpu("A", work)
+    m.always("zero", lambda: "not zero" if cell.value else None)
+    m.finally_("back to zero", lambda: "not zero" if cell.value else None)
+    m.sometimes("something happens")
+    assert [wrong.property for wrong in search(m.world).violations] == ["zero"]
+    assert m.world.sometimes == ["something happens"]
+
+
+# --- the leak check -----------------------------------------------------------------------
+
+
+async def lose_a_page(m, space):
+    await m.physmem.getpages(1, waitok=True, usereserve=False)
+
+
+async def lose_an_anon(m, space):
+    await m.kernel.anons.uvm_analloc()
+
+
+async def lose_a_descriptor(m, space):
+    await space.pmap.pools.get_pted(True)
+
+
+async def lose_a_table(m, space):
+    await space.pmap.pools.get_vp(True)
+
+
+async def lose_a_range(m, space):
+    await m.kernel_map.uvm_map(2, m.kernel.km.entries, trylock=False)
+
+
+@pytest.mark.parametrize(
+    ("lose", "names"),
+    [
+        (lose_a_page, "pages are taken"),
+        (lose_an_anon, "anonpl pool: 1 items are out, and there are 0 anons in amaps"),
+        (lose_a_descriptor, "pted pool: 1 items are out, and there are 0 descriptors linked"),
+        (lose_a_table, "vp pool: 2 items are out, and there are 1 table pages linked"),
+        (lose_a_range, "vmmpekpl pool: 2 items are out, and there are 1 ranges in kernel_map"),
+    ],
+)
+def test_what_is_lost_is_a_leak(lose, names):
+    """At the end everything is either free or where it belongs."""
+    m = boot()
+    m.cpu("A", lose, m, m.process())
+    outcome = run(m.world).outcome
+    assert (outcome.kind, outcome.property) == ("leak", "no leak")
+    assert names in outcome.message
+
+
+@pytest.mark.parametrize("fix", fixes.names())
+@pytest.mark.parametrize("levels", [3, 4])
+def test_a_fault_leaks_nothing(fix, levels):
+    """Whichever the fix and the order: what is out at the end is in use."""
+    m = boot(fix, levels=levels)
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    m.background("K", m.kernel_map.churn)
+    graph = search(m.finish())
+    assert [wrong.message for wrong in graph.violations if wrong.judged] == []
+    assert any(graph.final(number) for number in range(len(graph)))

@@ -1,0 +1,216 @@
+"""Physical pages: the two reserves, the page daemon's bell, and waiting for memory."""
+
+import pytest
+from worlds import (
+    Cell,
+    Steered,
+    alone,
+    at_end,
+    boot,
+    done,
+    everywhere,
+    marks,
+    panics,
+    search,
+    stuck,
+)
+
+from kmodel.param import KernelParams
+from kmodel.vm.physmem import PhysMem
+from kmodel.world import World
+
+BELL = ("chan.wakeup", "&uvm.pagedaemon")
+
+
+def memory(free, **params):
+    """Physical memory with so many pages left, and the reserves 2 (kernel) and 1 (daemon)."""
+    with World() as world:
+        mem = PhysMem(KernelParams(npages=16, **params))
+        mem.take(16 - free)
+    return world, mem
+
+
+def asking(free, *, count=1, waitok=False, usereserve=False):
+    """The world in which one task asks for pages; its cell says how many it got."""
+    world, mem = memory(free)
+    with world:
+        got = Cell("nothing yet")
+
+    async def ask():
+        pages = await mem.getpages(count, waitok=waitok, usereserve=usereserve)
+        got.value = None if pages is None else len(pages)
+
+    world.task("A", ask)
+    return world, mem, got
+
+
+@pytest.mark.parametrize("waitok", [False, True])
+@pytest.mark.parametrize(
+    ("free", "count", "wanted"), [(3, 1, None), (4, 1, 1), (5, 3, None), (6, 3, 3)]
+)
+def test_below_the_kernels_reserve_an_ordinary_request_fails_at_once(free, count, wanted, waitok):
+    """``free <= reserve_kernel + count`` is a failure even with WAITOK: nobody sleeps."""
+    world, _, got = asking(free, count=count, waitok=waitok)
+    graph = search(world)
+    assert stuck(graph) == []
+    assert at_end(graph, lambda: got.value) == {wanted}
+
+
+@pytest.mark.parametrize(
+    ("free", "count", "wanted"), [(3, 1, 1), (2, 1, None), (4, 3, None), (5, 3, 3)]
+)
+def test_usereserve_takes_the_kernels_reserve_but_not_the_daemons(free, count, wanted):
+    """With USERESERVE a request fails only at ``free <= reserve_pagedaemon + count``."""
+    world, _, got = asking(free, count=count, usereserve=True)
+    assert at_end(search(world), lambda: got.value) == {wanted}
+
+
+def waiting_for_release():
+    """One task needs memory below the daemon's reserve; another frees two pages."""
+    world, mem, got = asking(2, waitok=True, usereserve=True)
+    world.task("B", mem.freepages, (0, 1))
+    return world, got
+
+
+def test_below_the_daemons_reserve_waitok_waits_and_starts_again():
+    """It sleeps on ``&uvmexp.free`` until pages come back, and then takes them."""
+    world, _, _ = asking(2, waitok=True, usereserve=True)
+    assert at_end(search(world), lambda: None) == set()
+    world, got = waiting_for_release()
+    with Steered(world) as run:
+        run.go("A")
+        assert run.about_to("A") == "chan.woken"
+        run.go("B", "A")
+        assert run.outcome is not None
+    assert got.value == 1
+
+
+def test_pages_freed_between_the_look_and_the_sleep_wake_nobody():
+    """The free-page lock is dropped in between, and uvm_wait does not look again."""
+    world, got = waiting_for_release()
+    graph = search(world)
+    assert at_end(graph, lambda: got.value) == {1}
+    assert "a thread waits for memory although memory is plentiful" in marks(graph)
+    assert stuck(graph) != []
+
+
+def test_a_request_that_fails_changes_nothing():
+    """All pages or none: a failure leaves the free list as it was."""
+    world, mem, _ = asking(4, count=3)
+    assert at_end(search(world), mem.nfree) == {4}
+
+
+@pytest.mark.parametrize(("free", "rings"), [(2, True), (3, False), (10, False)])
+def test_the_daemon_is_woken_below_freemin(free, rings):
+    """A request that finds less than freemin wakes the daemon, whether it succeeds or not."""
+    world, mem, _ = asking(free, usereserve=True)
+    assert mem.freemin == 3
+    assert (BELL in done(search(world))) is rings
+
+
+@pytest.mark.parametrize(
+    ("npages", "freemin", "freetarg"), [(16, 3, 4), (300, 10, 13), (3000, 100, 133)]
+)
+def test_freemin_is_a_thirtieth_and_more_than_the_reserve(npages, freemin, freetarg):
+    """uvmpd_tune: freetarg is a third more, and always more than freemin."""
+    with World():
+        mem = PhysMem(KernelParams(npages=npages))
+    assert (mem.freemin, mem.freetarg) == (freemin, freetarg)
+
+
+def waiting(free=16):
+    """One task in uvm_wait."""
+    world, mem = memory(free)
+    world.task("A", mem.uvm_wait, "test")
+    return world, mem
+
+
+def test_uvm_wait_sleeps_although_memory_is_plentiful():
+    """It looks at no condition: with every page free it sleeps all the same."""
+    world, mem = waiting()
+    graph = search(world)
+    assert stuck(graph) != []
+    assert everywhere(graph, mem.nfree) == {16}
+    assert marks(graph) == {"a thread waits for memory although memory is plentiful"}
+
+
+def test_uvm_wait_rings_for_the_daemon():
+    """Before it sleeps it wakes ``&uvm.pagedaemon``, memory or not."""
+    assert BELL in done(search(waiting()[0]))
+
+
+def test_uvm_wait_ends_with_any_wakeup():
+    """Whoever wakes the channel ends the wait, also without a page gained."""
+    world, mem = waiting(free=0)
+
+    async def wake():
+        await mem.fpageqlock.enter()
+        await mem.uvmexp_free.wakeup()
+        await mem.fpageqlock.leave()
+
+    world.task("B", wake)
+    graph = search(world)
+    assert at_end(graph, mem.nfree) == {0}
+    assert stuck(graph) != []  # and a wakeup that came first is lost
+
+
+def test_uvm_wait_returns_without_the_lock():
+    """The free-page lock is not held after it, nor anything else."""
+    world, mem = waiting()
+    world.task("B", mem.freepages, ())
+    graph = search(world)
+    assert at_end(graph, lambda: mem.fpageqlock.owner) == {None}
+
+
+def test_freeing_pages_wakes_who_waits_for_memory():
+    """Each freepages wakes ``&uvmexp.free``, under the free-page lock."""
+    world, mem = memory(10)
+    world.task("A", mem.freepages, (0,))
+    graph = search(world)
+    assert ("chan.wakeup", "&uvmexp.free") in done(graph)
+    assert at_end(graph, mem.nfree) == {11}
+
+
+def test_freeing_a_page_twice_panics():
+    """A page that is on the free list already is a broken rule."""
+    world, mem = memory(16)
+    world.task("A", mem.freepages, (5,))
+    (wrong,) = panics(search(world))
+    assert (wrong.kind, wrong.message) == (
+        "double-free",
+        "uvm_pmr_freepages: page 5 is free already",
+    )
+
+
+def test_pages_are_taken_by_one_task_only():
+    """Two that ask at once get different pages, in every order."""
+    world, mem = memory(16)
+    with world:
+        mine = [Cell(), Cell()]
+
+    async def ask(cell):
+        cell.value = await mem.getpages(2, waitok=False, usereserve=False)
+
+    world.task("A", ask, mine[0])
+    world.task("B", ask, mine[1])
+    graph = search(world)
+    assert at_end(graph, lambda: len({*mine[0].value, *mine[1].value})) == {4}
+    assert at_end(graph, mem.nfree) == {12}
+
+
+def test_a_machine_boots_with_what_its_parameters_say():
+    """The reserves and sizes of a machine are those of its parameters."""
+    mem = boot(npages=100, reserve_kernel=7, reserve_pagedaemon=3).physmem
+    assert (mem.npages, mem.reserve_kernel, mem.reserve_pagedaemon) == (100, 7, 3)
+
+
+def test_one_cpu_alone_gets_and_gives_back():
+    """What was taken can be given back, and all pages are free again."""
+    world, mem = memory(16)
+
+    async def borrow():
+        pages = await mem.getpages(3, waitok=True, usereserve=False)
+        await mem.freepages(pages)
+        return mem.nfree()
+
+    assert alone(world, borrow) == 16
