@@ -22,8 +22,8 @@ import kmodel
 from kmodel import fixes, situations, story
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution, Outcome, run
-from kmodel.explore.graph import Graph, Limits, Order, Search
-from kmodel.explore.history import Divergence, Leaf
+from kmodel.explore.graph import NOWHERE, Graph, Limits, Order, Search
+from kmodel.explore.history import Divergence
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.liveness import Hang, Liveness, Measure
 from kmodel.explore.purity import building
@@ -192,7 +192,8 @@ class Judge:
         reached = self.reached
         verdict, kind, message = "holds", None, "no schedule within the bounds breaks anything"
         if worst is not None:
-            verdict, kind, message = "violated", worst.kind, worst.message
+            verdict = "inconclusive" if worst.kind == "scenario-error" else "violated"
+            kind, message = worst.kind, worst.message
         elif not self.graph.complete:
             verdict = "inconclusive"
             message = f"nothing found, and the search ended early: {self.graph.stopped_by}"
@@ -240,14 +241,7 @@ class Judge:
     @cached_property
     def reached(self) -> dict[str, bool]:
         """Which of the places that must be reached were."""
-        said = {
-            fields["text"]
-            for row in self.graph.leaf
-            for leaf in set(row)
-            if leaf is not None
-            for event, fields in leaf.said
-            if event == "mark"
-        }
+        said = {fields["text"] for _, event, fields in self._events() if event == "mark"}
         return {text: text in said for text in self.world.sometimes}
 
     @cached_property
@@ -274,9 +268,7 @@ class Judge:
 
     def _events(self) -> list[tuple[int, str, dict[str, Any]]]:
         """Everything that any step says, with who says it."""
-        leaves: set[tuple[int, Leaf]] = set()
-        for row in self.graph.leaf:
-            leaves.update((task, leaf) for task, leaf in enumerate(row) if leaf is not None)
+        leaves = self.graph.histories.leaves
         return [(task, event, fields) for task, leaf in leaves for event, fields in leaf.said]
 
     def _hang(self, hang: Hang, prop: str) -> Finding:
@@ -423,21 +415,35 @@ def recheck(case: Case, graph: Graph, walks: int) -> None:
     says: then something shared is not seen, or the scenario is not deterministic.
     """
     for seed in range(walks):
-        chance = random.Random(seed)
         execution = Execution(case.build())
-        state = 0
-        for step in range(400):
-            row = graph.succ[state]
-            if graph.final(state) or min(row) == -2:
-                break
-            able = execution.enabled()
-            said = [task for task, to in enumerate(row) if to >= 0]
-            if not set(said) <= set(able) or (step >= len(row) and said != able):
-                raise Divergence(f"step {step}: {able} can step, and the search says {said}")
-            task = said[int(chance.random() * len(said))]
-            execution.step(task)
-            state = row[task]
-        execution.close()
+        try:
+            _walk(execution, graph, random.Random(seed))
+        finally:
+            execution.close()
+
+
+def _walk(execution: Execution, graph: Graph, chance: random.Random) -> None:
+    state = 0
+    for step in range(400):
+        row = graph.succ[state]
+        said = [task for task, to in enumerate(row) if to != NOWHERE]
+        onward = [task for task in said if row[task] >= 0]
+        if graph.final(state) or not onward:
+            return
+        able = execution.enabled()
+        # before every task has begun the search takes silent first steps in order
+        if not set(said) <= set(able) or (step >= len(row) and said != able):
+            raise Divergence(
+                f"not deterministic: after the same {step} steps {_named(graph, able)} can step, "
+                f"and {_named(graph, said)} could before"
+            )
+        task = onward[int(chance.random() * len(onward))]
+        execution.step(task)
+        state = row[task]
+
+
+def _named(graph: Graph, tasks: list[int]) -> str:
+    return ", ".join(graph.world.tasks[task].name for task in tasks) or "nobody"
 
 
 def sample(
@@ -492,6 +498,40 @@ class Counting:
         elif _killed(event, fields) if event == "fault.end" else False:
             self.total["kills"] += 1
         return 0
+
+
+def undecided(case: Case, strategy: str, kind: str, message: str) -> Verdict:
+    """The verdict where there can be none: the scenario is wrong, or not deterministic."""
+    return Verdict(
+        scenario=case.scenario.name,
+        params=case.params,
+        fix=case.fix,
+        situation=case.situation,
+        strategy=strategy,
+        seed=None,
+        verdict="inconclusive",
+        kind=kind,
+        property=None,
+        message=message,
+        culprits=(),
+        evidence=Evidence(
+            complete=False,
+            bound=kind,
+            executions=0,
+            states=0,
+            traces=None,
+            steps=0,
+            assumptions=ASSUMPTIONS,
+            seconds=0.0,
+        ),
+        counts={},
+        reached={},
+        replay=None,
+        log=None,
+        findings=(),
+        excluded=(),
+        digest=None,
+    )
 
 
 def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:

@@ -13,6 +13,7 @@ import trio
 
 from kmodel.check import ASSUMPTIONS, MAX_STEPS, Case, Counting, make_token, show
 from kmodel.explore.execution import Execution, Observer, Outcome
+from kmodel.explore.history import Divergence
 from kmodel.explore.host import TrioHost
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.strategy import Random
@@ -52,12 +53,15 @@ class Sampler:
         self.reached: set[str] = set()
         self.interrupted = False
         self._began = time.monotonic()
+        case.build().refuse_untracked()
 
     def take(self, runs: int, tick: Callable[[Run], None]) -> None:
         """So many runs, each with the next seed; Ctrl-C ends it early and keeps them."""
         with interruptible() as asked_to_stop:
             for number in range(runs):
                 run = trio.run(self._one, self.seed + number, self.logs if not number else None)
+                if not number:
+                    assert_same(run, trio.run(self._one, run.seed, None))
                 if run.outcome.kind not in HARMLESS:
                     if run.log is None and len(self.broken) < KEPT_FAILURES:
                         # the same seed gives the same run: once more, written down
@@ -91,6 +95,7 @@ class Sampler:
         limited = [run for run in self.runs if run.outcome.kind == "limit"]
         finding = self._finding(worst) if worst else None
         shown = worst or (self.runs[0] if self.runs else None)
+        broken = finding is not None and finding.kind not in ("scenario-error", "nondeterminism")
         message = f"{len(self.runs)} random runs broke nothing, which proves nothing"
         if limited:
             waits = ", ".join(f"{task} at {at}" for task, at in limited[0].waiting.items())
@@ -106,8 +111,8 @@ class Sampler:
             situation=self.case.situation,
             strategy="random",
             seed=self.seed,
-            verdict="violated" if worst else "inconclusive",
-            kind=worst.outcome.kind if worst else None,
+            verdict="violated" if broken else "inconclusive",
+            kind=finding.kind if finding else None,
             property=finding.property if finding else None,
             message=finding.message if finding else message,
             culprits=finding.culprits if finding else (),
@@ -172,6 +177,18 @@ class Sampler:
             Finding(kind="invariant", property=name, message=text)
             for name, text in self.findings.items()
         )
+
+
+def assert_same(one: Run, other: Run) -> None:
+    """Raise ``Divergence`` if the same seed gave two runs that differ."""
+    if one.digest == other.digest:
+        return
+    pairs = list(zip(one.schedule, other.schedule))
+    step = next((n for n, (a, b) in enumerate(pairs) if a != b), len(pairs))
+    raise Divergence(
+        f"not deterministic: seed {one.seed} gave two different runs, whose schedules part at step "
+        f"{step}: the scenario uses something that is neither its parameters nor shared state"
+    )
 
 
 def _both(one: Observer, other: Observer) -> Observer:

@@ -44,6 +44,11 @@ class SharedStateError(Exception):
     """A scenario or model breaks a rule of shared state; the message says which."""
 
 
+class LimitReached(BaseException):
+    """The engine cannot tell more states apart. Not an ``Exception``: it is no error of
+    the step in which it happens, and ends the search, which keeps what it has."""
+
+
 class Recorder:
     """What one recorded world holds, and what the current step read and wrote.
 
@@ -89,9 +94,9 @@ class Recorder:
         if code is None:
             code = len(self.values)
             if code > MAX_CODES:
-                raise SharedStateError(
-                    f"more than {MAX_CODES} different values in shared state: is a counter "
-                    "that only grows declared as state? Make it a Statistic or a Stamp"
+                raise LimitReached(
+                    f"more than {MAX_CODES} different values in shared state (is a counter "
+                    "that only grows declared as state? Make it a Statistic or a Stamp)"
                 )
             self.codes[key] = code
             self.values.append(value)

@@ -153,8 +153,6 @@ def _where(error: BaseException) -> str:
         if "kmodel_scenario" in trace.tb_frame.f_globals.get("__name__", ""):
             place = f" ({Path(file).name}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.lineno:
-        place = f" (line {error.lineno})"
     return place
 
 

@@ -114,13 +114,27 @@ class World:
     def record(self) -> shared.Recorder:
         """Seal, and start to record every shared object."""
         self.seal()
-        _refuse_untracked(self)
+        self.refuse_untracked()
         self.recorder = recorder = shared.Recorder()
         counts: dict[str, int] = {}
         for thing in self.objects:
             shared.attach(thing, recorder, label(thing, counts))
         point.encode_live = lambda live: tuple(map(recorder.encode, live))
         return recorder
+
+    def refuse_untracked(self) -> None:
+        """Raise where two tasks could share something that the engine cannot see."""
+        seen: set[int] = set()
+        for task, start in zip(self.tasks, self.starts):
+            _walk(start, f"task {task.name}", seen)
+        for thing in self.objects:
+            if not isinstance(thing, shared.Table):
+                kinds = shared.fields(type(thing))
+                for name, value in thing.__dict__.items():
+                    if kinds.get(name) == "const" or (
+                        name not in kinds and not name.startswith("_")
+                    ):
+                        _walk(value, f"{type(thing).__name__}.{name}", seen)
 
 
 def label(thing: Any, counts: dict[str, int]) -> str:
@@ -181,19 +195,6 @@ def _again(name: str, coro: Coroutine[Any, Any, Any]) -> Start:
 
 
 _PLAIN = (int, bool, str, bytes, float, type(None), types.ModuleType, type, range)
-
-
-def _refuse_untracked(world: World) -> None:
-    """Raise where two tasks could share something that the engine cannot see."""
-    seen: set[int] = set()
-    for task, start in zip(world.tasks, world.starts):
-        _walk(start, f"task {task.name}", seen)
-    for thing in world.objects:
-        if not isinstance(thing, shared.Table):
-            kinds = shared.fields(type(thing))
-            for name, value in thing.__dict__.items():
-                if kinds.get(name) == "const" or (name not in kinds and not name.startswith("_")):
-                    _walk(value, f"{type(thing).__name__}.{name}", seen)
 
 
 def _walk(value: Any, where: str, seen: set[int]) -> None:

@@ -130,6 +130,27 @@ def test_no_page_with_swap_full_is_enomem_and_gives_the_anon_back():
     assert m.kernel.anons.pool.nout == 0
 
 
+@pytest.mark.parametrize(
+    ("missing", "params", "why"),
+    [
+        ("anon", {"anon_stock": 0, "npages": 8}, "uvm_pmr_getpages"),
+        ("page", {"anon_stock": 4, "npages": 10, "reserve_kernel": 3}, "flt_noram3"),
+    ],
+)
+def test_without_memory_the_fault_waits_for_what_it_lacks(missing, params, why):
+    """No anon: uvm_anwait, whose pool sleeps for a page. No page: uvm_wait. Swap has room,
+    so nobody is killed, and nothing is kept while it waits."""
+    m = boot(**params)
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    with Steered(m.world) as steered:
+        steered.go("A")
+        assert steered.about_to("A") == "chan.woken"
+        assert [f["why"] for _, event, f in steered.events if event == "page.wait"] == [why]
+    assert space.map.amap.slots.used == ()
+    assert len(m.kernel.anons.pool.free) == (0 if missing == "anon" else 4)
+
+
 # --- restarts -----------------------------------------------------------------------------
 
 

@@ -22,6 +22,9 @@ from kmodel.param import KernelParams
 from kmodel.shared import shared
 from kmodel.world import World
 
+MOST_STEPS = 5_000
+"""No run here is that long: one that is will never end."""
+
 
 @shared
 class Cell:
@@ -143,7 +146,7 @@ class Run:
         return [fields for _, name, fields in self.events if name == event]
 
 
-def run(world: World, seed: int = 0, steps: int = 10_000) -> Run:
+def run(world: World, seed: int = 0, steps: int = MOST_STEPS) -> Run:
     """One order, by chance: on plain objects, so statistics can be read after it."""
     events: list[tuple[str, str, dict[str, Any]]] = []
     execution = Execution(world, _listen(world, events), checks=True)
@@ -193,13 +196,13 @@ class Steered:
         """Let each task step for as long as it can, one after the other."""
         for name in names:
             while self.can(name):
-                self._execution.step(self._names.index(name))
+                self.step(name)
 
-    def step(self, name: str, steps: int = 1) -> None:
-        """Let one task take so many steps."""
-        for _ in range(steps):
-            assert self.can(name), f"{name} cannot step: {self._execution.waiting()}"
-            self._execution.step(self._names.index(name))
+    def step(self, name: str) -> None:
+        """Let one task take one step."""
+        assert self.can(name), f"{name} cannot step: {self._execution.waiting()}"
+        assert len(self._execution.choices) < MOST_STEPS, "this goes on for ever"
+        self._execution.step(self._names.index(name))
 
     def until(self, name: str, event: str) -> None:
         """Let one task step until it is about to do an operation called ``event``."""

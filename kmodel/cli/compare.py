@@ -107,7 +107,10 @@ def show(found: list[Cell]) -> None:
     for situation in dict.fromkeys(cell.situation for cell in found):
         here = [cell for cell in found if cell.situation == situation]
         console.print(_title(situation, here))
-        console.print(_table(here, notes))
+        console.print(_verdicts(here, notes))
+        console.print("\nmost on any run (mean of random runs*):")
+        console.print(_counts(here))
+        console.print()
     for number, note in enumerate(notes, 1):
         click.echo(f"[{number}] {note}")
     _afterword(found)
@@ -121,23 +124,61 @@ def _title(situation: str, here: list[Cell]) -> str:
     return f"\n[bold]{situation}[/bold]: {situations.load(situation).summary}\nbounds: {bounds}"
 
 
-def _table(here: list[Cell], notes: list[str]) -> Any:
+def _verdicts(here: list[Cell], notes: list[str]) -> Any:
+    """Each property of each fix, and of each variant of it."""
+    table = _table("fix, variant", *here[0].worst.properties, "states")
+    for cell in here:
+        marks = [_mark(cell.on(name), notes) for name in cell.worst.properties]
+        table.add_row(f"[bold]{cell.fix}[/bold]", *marks)
+        for judged in cell.variants:
+            evidence = judged.verdict.evidence
+            stop = "" if evidence.complete else f", stopped by {evidence.bound}"
+            kinds = map(_kind, judged.properties.values())
+            table.add_row(_variant(judged), *kinds, f"{evidence.states:,}{stop}")
+    return table
+
+
+def _counts(here: list[Cell]) -> Any:
+    """What is counted: the most on any run, and the mean of random ones."""
+    causes = sorted({c for cell in here for v in cell.variants for c in _failures(v)})
+    table = _table("fix, variant", "refaults", *causes, "daemon laps")
+    for cell in here:
+        table.add_row(f"[bold]{cell.fix}[/bold]")
+        for judged in cell.variants:
+            counts, means = judged.verdict.counts, judged.verdict.counts["random"]
+            failures = [
+                _count(_failures(judged).get(cause, 0), means["mean_pool_failures"].get(cause, 0))
+                for cause in causes
+            ]
+            table.add_row(
+                _variant(judged),
+                _count(counts["refaults"], means["mean_refaults"]),
+                *failures,
+                _count(counts["daemon_laps"], means["mean_daemon_laps"]),
+            )
+    return table
+
+
+def _table(*heads: str) -> Any:
     from rich import box
     from rich.table import Table
 
-    properties = list(here[0].worst.properties)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    heads = ("fix, variant", *properties, "refaults*", "refused gets*", "laps*", "states")
-    for number, head in enumerate(heads):
-        table.add_column(head, no_wrap=number == 0, justify="right" if head == "states" else "left")
-    for cell in here:
-        marks = [_mark(cell.on(name), notes) for name in properties]
-        table.add_row(f"[bold]{cell.fix}[/bold]", *marks)
-        for judged in cell.variants:
-            name = f"  {', '.join(map(str, judged.unit.variant.values()))}"
-            kinds = [_kind(judged.properties[prop]) for prop in properties]
-            table.add_row(name, *kinds, *_counts(judged))
+    table = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.columns[0].no_wrap = True
     return table
+
+
+def _variant(judged: Judged) -> str:
+    return f"  {', '.join(map(str, judged.unit.variant.values()))}"
+
+
+def _failures(judged: Judged) -> dict[str, int | None]:
+    failures: dict[str, int | None] = judged.verdict.counts["pool_failures"]
+    return failures
+
+
+def _count(value: int | None, mean: float) -> str:
+    return f"{most(value)} ({mean:g})"
 
 
 def _mark(verdict: Verdict, notes: list[str]) -> str:
@@ -152,23 +193,6 @@ def _kind(verdict: Verdict) -> str:
     return f"[{colour}]{verdict.kind or verdict.verdict}[/{colour}]"
 
 
-def _counts(judged: Judged) -> list[str]:
-    """What is counted of a variant: the most on any run, and in brackets a mean."""
-    counts, evidence = judged.verdict.counts, judged.verdict.evidence
-    means = counts["random"]
-    causes = counts["pool_failures"]
-    failures = ", ".join(
-        f"{cause}: {most(value)} ({means['mean_pool_failures'].get(cause, 0)})"
-        for cause, value in causes.items()
-    )
-    return [
-        f"{most(counts['refaults'])} ({means['mean_refaults']})",
-        failures or "none",
-        f"{most(counts['daemon_laps'])} ({means['mean_daemon_laps']})",
-        f"{evidence.states:,}" + ("" if evidence.complete else f"; stopped: {evidence.bound}"),
-    ]
-
-
 def _afterword(found: list[Cell]) -> None:
     if not found:
         return
@@ -179,9 +203,8 @@ def _afterword(found: list[Cell]) -> None:
         click.echo(f"{name}: {PROPERTIES[name]}.")
     means = first.counts["random"]
     click.echo(
-        f"* the most on any run (refaults: of one fault), and in brackets the mean of "
-        f"{means['runs']} random runs,\n  seeds from {means['seed']}: a sample, no bound. States: "
-        "all there are, unless it says otherwise."
+        f"* of {means['runs']} random runs, seeds from {means['seed']}: a sample, no bound. "
+        "Refaults: most of one fault, mean of all. States: all there are."
     )
     for title, of in (("ruled out only by lock-grant", "excluded"), ("also found", "findings")):
         told: dict[str, tuple[list[str], Any]] = {}

@@ -54,19 +54,27 @@ def explore(
       kmodel explore contended_kernel_map --set cpus=1 --set rwlock=wake-one-writer
       kmodel explore ./my_story.py --max-seconds 10 --json
     """
-    from kmodel.check import Case
+    from kmodel.check import Case, undecided
     from kmodel.check import explore as search_all
     from kmodel.cli.progress import searching
     from kmodel.explore.graph import Limits
+    from kmodel.explore.history import Divergence
     from kmodel.explore.purity import pure
+    from kmodel.shared import SharedStateError
     from kmodel.story import parse_sets
+    from kmodel.world import ScenarioError
 
     bounds = Limits(states=max_states, seconds=max_seconds, memory=max_memory << 20)
     with pure():
         case = Case.of(scenario, parse_sets(sets), fix, situation)
-        with searching(f"{scenario} --fix {fix}", bounds) as tick:
-            judge = search_all(case, bounds, "bfs" if search == "bfs" else "dfs", tick)
-        verdict = judge.verdict()
+        try:
+            with searching(f"{scenario} --fix {fix}", bounds) as tick:
+                judge = search_all(case, bounds, "bfs" if search == "bfs" else "dfs", tick)
+            verdict = judge.verdict()
+        except Divergence as error:
+            verdict = undecided(case, search, "nondeterminism", str(error))
+        except (ScenarioError, SharedStateError) as error:
+            verdict = undecided(case, search, "scenario-error", str(error))
     if as_json:
         print_json(verdict.document())
     else:
@@ -86,6 +94,8 @@ def report(verdict: Verdict) -> list[str]:
     if verdict.replay:
         lines += ["", f"  kmodel replay {verdict.replay}"]
     counts: dict[str, Any] = verdict.counts
+    if not counts:
+        return lines
     failures = ", ".join(f"{k}: {most(v)}" for k, v in counts["pool_failures"].items())
     lines += [
         "",

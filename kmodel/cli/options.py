@@ -67,7 +67,8 @@ def print_json(document: Any) -> None:
 
 def finish(verdict: Verdict, interrupted: bool = False) -> None:
     """Exit as the verdict says."""
-    sys.exit(130 if interrupted else EXIT[verdict.verdict])
+    special = {"scenario-error": 2, "nondeterminism": 3}
+    sys.exit(130 if interrupted else special.get(verdict.kind or "", EXIT[verdict.verdict]))
 
 
 def headline(verdict: Verdict) -> str:

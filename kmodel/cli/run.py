@@ -69,27 +69,39 @@ def run(
       kmodel run contended_kernel_map --fix wait --seed 7
       kmodel run contended_kernel_map --fix populate --runs 2000
     """
-    from kmodel.check import Case
+    from kmodel.check import Case, undecided
     from kmodel.cli.progress import counting
+    from kmodel.explore.history import Divergence
     from kmodel.explore.purity import pure
     from kmodel.sampling import Sampler
+    from kmodel.shared import SharedStateError
     from kmodel.story import parse_sets
+    from kmodel.world import ScenarioError
 
     with pure():
         case = Case.of(scenario, parse_sets(sets), fix, situation)
-        sampler = Sampler(case, seed, logs, max_steps)
-        with counting(f"{scenario} --fix {fix}", runs) as tick:
-            sampler.take(runs, lambda run: tick())
-        verdict = sampler.verdict()
+        interrupted, taken = False, []
+        try:
+            sampler = Sampler(case, seed, logs, max_steps)
+            with counting(f"{scenario} --fix {fix}", runs) as tick:
+                sampler.take(runs, lambda run: tick())
+            verdict = sampler.verdict()
+            interrupted, taken = sampler.interrupted, sampler.runs
+        except Divergence as error:
+            verdict = undecided(case, strategy, "nondeterminism", str(error))
+        except (ScenarioError, SharedStateError) as error:
+            verdict = undecided(case, strategy, "scenario-error", str(error))
     if as_json:
         print_json(verdict.document())
     else:
-        click.echo("\n".join(report(verdict, sampler.runs)))
-    sys.exit(130 if sampler.interrupted else status(verdict))
+        click.echo("\n".join(report(verdict, taken)))
+    sys.exit(130 if interrupted else status(verdict))
 
 
 def status(verdict: Verdict) -> int:
-    """1 if a run broke something, 4 if one was given up, else 0."""
+    """1 if a run broke something, 2 and 3 as ever, 4 if a run was given up, else 0."""
+    if verdict.kind in ("scenario-error", "nondeterminism"):
+        return 2 if verdict.kind == "scenario-error" else 3
     if verdict.verdict == "violated":
         return 1
     return 0 if verdict.evidence.bound == "samples" else 4
@@ -98,6 +110,11 @@ def status(verdict: Verdict) -> int:
 def report(verdict: Verdict, runs: list[Run]) -> list[str]:
     """A line for each run (of a few), then the sum."""
     counts = verdict.counts
+    if not counts:
+        return [
+            f"{verdict.scenario}, fix {verdict.fix}: {headline(verdict)}",
+            f"  {verdict.message}",
+        ]
     lines = [_line(run) for run in runs[:LINES]]
     if len(runs) > LINES:
         lines.append(f"... and {len(runs) - LINES} more runs")

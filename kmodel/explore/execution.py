@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from kmodel.explore.blame import blame
 from kmodel.explore.history import checked, close
-from kmodel.panic import Panic
 from kmodel.point import RUN, START, Op
 from kmodel.world import Check, World, leave
 
@@ -102,7 +102,8 @@ class Execution:
             self.pending[index] = None
             if self.observer:
                 self._say(index, "task.end", {"result": end.value})
-        except Panic as panic:
+        except Exception as error:
+            panic = blame(error, task)
             self._end_with(panic.kind, panic.message, "no panic", panic.culprits)
         finally:
             RUN.task, RUN.sink = None, None

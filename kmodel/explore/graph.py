@@ -16,7 +16,8 @@ from typing import Literal
 import attrs
 
 from kmodel.explore.history import BLOCKED, DONE, Histories, Leaf, Predicate, State, walk
-from kmodel.world import Check, World
+from kmodel.shared import LimitReached
+from kmodel.world import Check, World, leave
 
 Order = Literal["dfs", "bfs"]
 NOWHERE = -1
@@ -101,7 +102,8 @@ class Search:
         self._pop_left = order == "bfs"
         self._index: dict[bytes, int] = {}
         self._frontier: deque[int] = deque()
-        self._obliged = [task.index for task in world.tasks if task.obliged]
+        first = self.histories.locations
+        self._obliged = [first + task.index for task in world.tasks if task.obliged]
         self._always = [(c, Predicate(c.test)) for c in world.checks if c.when == "always"]
         self._end = [(c, Predicate(c.test)) for c in world.checks if c.when == "end"]
         self._broken: set[tuple[str, str]] = set()
@@ -116,7 +118,12 @@ class Search:
             if not frontier:
                 graph.complete = graph.stopped_by is None
                 break
-            self._expand(pop())
+            try:
+                self._expand(pop())
+            except LimitReached as limit:
+                leave()
+                graph.stopped_by = str(limit)
+                break
         graph.seconds = time.monotonic() - self._began
         self._check_limits()
         return bool(frontier) and graph.stopped_by is None
@@ -129,7 +136,10 @@ class Search:
         graph, histories = self.graph, self.histories
         state = graph.state(number)
         locations, nodes, index = histories.locations, histories.nodes, self._index
-        if all(state[locations + task] == DONE for task in self._obliged):
+        for where in self._obliged:
+            if state[where] != DONE:
+                break
+        else:
             graph.succ[number] = ()
             graph.leaf[number] = ()
             self._test(self._end, number, state)
@@ -181,7 +191,8 @@ class Search:
         graph.succ.append((NOWHERE,))
         graph.leaf.append(())
         self._frontier.append(number)
-        self._test(self._always, number, state)
+        if self._always:
+            self._test(self._always, number, state)
         return number
 
     def _test(self, checks: list[tuple[Check, Predicate]], number: int, state: State[int]) -> None:

@@ -18,9 +18,10 @@ from array import array
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from kmodel.explore.blame import blame
 from kmodel.panic import Panic
 from kmodel.point import RUN, START, Kind, Op, Task, fold
-from kmodel.shared import MAX_CODES, Recorder, SharedStateError
+from kmodel.shared import MAX_CODES, LimitReached, Recorder, SharedStateError
 from kmodel.world import ScenarioError, World, leave
 
 DONE = 0
@@ -148,7 +149,10 @@ class Divergence(Exception):
 
 
 class Histories:
-    """All nodes of all tasks of one recorded world."""
+    """All nodes of all tasks of one recorded world.
+
+    ``runs`` counts steps of real model code; ``leaves`` are those that went, by task.
+    """
 
     def __init__(self, world: World, forgetful: bool = True) -> None:
         self.world = world
@@ -157,6 +161,7 @@ class Histories:
         self._ids: dict[Any, int] = {}
         self._forgetful = forgetful
         self.runs = 0
+        self.leaves: list[tuple[int, Leaf]] = []
         self.nodes: list[list[Node]] = []
         self._at: list[dict[int, Node]] = []
         for task in world.tasks:
@@ -222,9 +227,12 @@ class Histories:
         except StopIteration:
             RUN.history = self.nodes[node.task.index][DONE].history
             recorder.seen.clear()
-        except Panic as panic:
-            leaf.panic = panic
+        except Divergence:
+            raise
+        except Exception as error:
+            leaf.panic = blame(error, node.task)
         leaf.said = tuple(said)
+        self.leaves.append((node.task.index, leaf))
         self._footprint(leaf)
         if leaf.panic is None:
             leaf.next = self._arrive(node, leaf, after, coro)
@@ -247,9 +255,9 @@ class Histories:
         if there is None:
             nodes = self.nodes[index]
             if len(nodes) > MAX_CODES:
-                raise ScenarioError(
-                    f"task {node.task.name} has more than {MAX_CODES} different histories: does it "
-                    "loop without Loop().head(...), or count something that nothing bounds?"
+                raise LimitReached(
+                    f"task {node.task.name} has more than {MAX_CODES} different histories (does it "
+                    "loop without Loop().head(...), or count something that nothing bounds?)"
                 )
             there = Node(node.task, len(nodes), history, after, node, leaf)
             nodes.append(there)

@@ -85,7 +85,7 @@ class Liveness:
         """Ways for an obliged task not to end: one of each kind, that which survives the
         strongest fairness and of those the nearest; the worst kind first."""
         found: dict[str, Hang] = {}
-        dead = self._dead_ends()
+        dead = self._dead_ends
         if dead:
             hang = self._deadlock(self.paths.nearest(dead))
             found[hang.kind] = hang
@@ -184,6 +184,7 @@ class Liveness:
 
     # -- small questions
 
+    @cached_property
     def _dead_ends(self) -> list[int]:
         """States where nobody can step and an obliged task has not ended."""
         graph = self.graph

@@ -129,13 +129,13 @@ def done(graph: Graph, number: int) -> Done:
 
 
 def facts_of(graph: Graph) -> Facts:
-    """What a search says about the same."""
+    """What a search says about the same (a state that it has not looked at has no leaves)."""
     facts = Facts()
     for number in range(len(graph)):
         where = (values(graph, number), done(graph, number))
         if graph.final(number):
             facts.finals.add(where)
-        elif all(leaf is None for leaf in graph.leaf[number]):
+        elif graph.leaf[number] and all(leaf is None for leaf in graph.leaf[number]):
             facts.deadlocks.add(where)
         facts.panics |= {leaf.panic.message for leaf in graph.leaf[number] if leaf and leaf.panic}
     return facts

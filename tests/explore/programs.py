@@ -546,5 +546,3 @@ def contents(world: World) -> Key:
         else:
             found += [plain(thing.__dict__[name]) for name in _state(type(thing))]
     return tuple(found)
-
-

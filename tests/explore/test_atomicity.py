@@ -1,4 +1,4 @@
-""""A step goes from point to point": sound exactly where there is no data race.
+"""'A step goes from point to point' is sound exactly where there is no data race.
 
 Each program runs as it is and with a point before every single access. Where the
 judge of races finds none, the finer points may reach nothing new.
@@ -10,7 +10,7 @@ from collections import Counter
 
 import attrs
 import pytest
-from enumeration import Facts, facts_of, searched
+from enumeration import facts_of, searched
 from programs import Program, build, program
 
 from kmodel.explore.graph import Graph, Limits
@@ -37,10 +37,6 @@ def differ(tried: Program) -> tuple[bool, bool]:
     return bool(races(coarse)), fine.complete and facts_of(coarse) != facts_of(fine)
 
 
-# found by this test, and each a program of test_known_misses below
-MISSED = {(False, 884)}
-
-
 @pytest.mark.parametrize("tries", [False, True])
 def test_without_a_race_finer_points_reach_nothing_new(
     tries: bool, fuzz_seed: int, fuzz_scale: int, capsys: pytest.CaptureFixture[str]
@@ -50,14 +46,9 @@ def test_without_a_race_finer_points_reach_nothing_new(
     tally: Counter[str] = Counter()
     for seed in range(fuzz_seed, fuzz_seed + PROGRAMS * fuzz_scale):
         racy, different = differ(obliged_only(seed, tries))
-        if not racy and (tries, seed) not in MISSED:
-            assert not different, f"program {seed} (tries={tries}) is no race, and differs"
+        assert racy or not different, f"program {seed} (tries={tries}): no race, and differs"
         tally[("racy" if racy else "free") + (" differs" if different else "")] += 1
     with capsys.disabled():
         print(f"\n  tries={tries}: {dict(sorted(tally.items()))}")
     assert tally["free"] > PROGRAMS // 4
     assert tally["racy differs"] > PROGRAMS // 20
-
-
-def panics_of(graph: Graph) -> Facts:
-    return facts_of(graph)

@@ -152,9 +152,7 @@ def test_a_search_is_the_same_twice_and_under_any_hash_seed() -> None:
     """States, transitions and violations come out equal and in the same order."""
     here = json.loads(json.dumps(numbers(0, 60)))
     assert here == json.loads(json.dumps(numbers(0, 60)))
-    code = (
-        "import json, test_enumeration as t; print(json.dumps(t.numbers(0, 60)))"  # in a child
-    )
+    code = "import json, test_enumeration as t; print(json.dumps(t.numbers(0, 60)))"  # in a child
     folder = Path(__file__).parent
     for hash_seed in ("0", "1", "4711"):
         env = dict(os.environ, PYTHONHASHSEED=hash_seed)

@@ -2,7 +2,7 @@
 
 import pytest
 from pmaps import DISTANT, FAR, NEAR, VA, out, pmap, slot
-from worlds import Cell, Steered, alone, at_end, done, panics, run, search, stuck
+from worlds import Cell, Steered, alone, at_end, panics, run, search, stuck
 
 from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.populate import pmap_populate
@@ -115,19 +115,21 @@ def test_tables_are_shared_by_what_lies_close(va, tables):
 
 
 def test_a_populated_slot_needs_no_allocation():
-    """Entering there cannot fail: no pool is even asked."""
+    """Entering there asks no pool, so it cannot fail: only populate itself took items."""
     m, pm = pmap()
 
     async def work():
         await pmap_populate(pm, VA)
-        before = out(pm)
-        assert await pm.pmap_enter(VA, 5, True, canfail=False) == 0
-        return before == out(pm)
+        return await pm.pmap_enter(VA, 5, True, canfail=False)
 
     m.cpu("A", work)
-    steps = done(search(m.world))
-    # two gets for populate itself, and the put of nothing
-    assert ("lock.try", "kernel_map") not in steps
+    found = run(m.world)
+    assert found.results["A"] == 0
+    assert [fields["obj"] for fields in found.named("pool.get")] == [
+        "pted pool",
+        "vp pool",
+        "vp pool",
+    ]
 
 
 # --- failure ------------------------------------------------------------------------------
@@ -192,28 +194,23 @@ def test_a_failure_leaves_resident_count_too_high():
     """It is raised before anything is allocated and never taken down: a finding, no verdict."""
     m, pm = pmap(vp_stock=0, kva_pages=2)
 
-    async def enter():
-        await pm.pmap_enter(VA, 5, True, canfail=True)
-
-    m.cpu("A", enter)
+    m.cpu("A", enter_and_ignore, pm)
     graph = search(m.world)
     assert at_end(graph, lambda: pm.exact) == {False}
     (finding,) = graph.violations
     assert not finding.judged
     assert finding.property == "resident_count of p0"
 
+
+def test_the_count_itself_shows_in_a_single_run():
+    """One failed enter: one page counted, and none mapped."""
     m, pm = pmap(vp_stock=0, kva_pages=2)
-    alone_count(m, pm)
+    assert alone(m.world, enter_and_ignore, pm) is None
     assert pm.resident_count == 1
 
 
-def alone_count(m, pm):
-    m.cpu("A", enter_and_ignore, pm)
-    run(m.world)
-
-
 async def enter_and_ignore(pm):
-    await pm.pmap_enter(VA, 5, True, canfail=True)
+    assert await pm.pmap_enter(VA, 5, True, canfail=True) == ENOMEM
 
 
 def test_resident_count_is_exact_without_failures():

@@ -355,10 +355,19 @@ def sleepers_of_one_writer(lock):
     return (*lock.writers_asleep, *lock.readers_asleep)
 
 
-def test_wake_one_writer_wakes_one_writer():
-    """Of two writers asleep the one that came first is woken."""
-    found = releases("wake-one-writer", "www", sleepers_of_one_writer)
-    assert {after for before, after in found if before == "BC"} == {"B", "C"}
+def test_wake_one_writer_wakes_the_writer_that_slept_longest():
+    """Of two writers asleep the one that came first is woken, the other sleeps on."""
+    world, lock, _ = three(Lock("wake-one-writer", "wr"), "www")
+    graph = search(world)
+    asleep = {
+        (look(graph, edge.at, lambda: lock.writers_asleep), edge.to)
+        for edge in edges(graph)
+        if edge.event == "lock.release"
+    }
+    pairs = [(before, to) for before, to in asleep if len(before) == 2]
+    assert pairs
+    for before, to in pairs:
+        assert look(graph, to, lambda: lock.writers_asleep) == before[1:]
 
 
 def test_wake_one_writer_prefers_the_writer():
@@ -422,6 +431,25 @@ def test_readers_are_held_off_by_a_waiting_writer(policy):
         and look(graph, edge.at, lambda: waiting() and bool(lock.readers))
     }
     assert held_off == {False}
+
+
+@pytest.mark.parametrize(("policy", "may"), [("wake-all", False), ("wake-one-writer", True)])
+def test_a_woken_reader_passes_a_waiting_writer(policy, may):
+    """In 1.58 a reader that was asleep looks only whether the lock is write-locked."""
+    world, lock, inside = three(Lock(policy, "wr"), "wrr")
+    world.task("D", use, lock, "w", inside)
+    graph = search(world)
+
+    def writer_waits():
+        return lock.wrwant if isinstance(lock, WakeAll) else bool(lock.waiting)
+
+    passed = [
+        edge
+        for edge in edges(graph)
+        if (edge.task, edge.event, edge.leaf.result) == ("B", "lock.contended", True)
+        and look(graph, edge.at, writer_waits)
+    ]
+    assert bool(passed) is may
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -1,7 +1,20 @@
 """Pools: NOWAIT and WAITOK, what counts as a failure, and who is served first."""
 
 import pytest
-from worlds import Cell, Steered, alone, at_end, boot, look, marks, panics, run, search, stuck
+from worlds import (
+    Cell,
+    Steered,
+    alone,
+    at_end,
+    boot,
+    everywhere,
+    look,
+    marks,
+    panics,
+    run,
+    search,
+    stuck,
+)
 
 from kmodel.point import pause
 from kmodel.shared import shared
@@ -216,6 +229,22 @@ def test_requests_are_served_first_come_first_served(order):
     assert served.value == order
 
 
+def test_who_queues_while_the_queue_is_served_comes_behind():
+    """B and C are looked after when D comes: unserved, they go back in front of D."""
+    world, pool = pool_with(pages=0, items=1)
+    served = hold_one_item(world, pool, "BCD")
+    with Steered(world) as steered:
+        steered.until("A", "task.pause")
+        steered.go("B")
+        for _ in range(2):  # C's own attempt asks for a page, then C as the queue's runner
+            steered.until("C", "task.pause")
+            steered.step("C")
+        steered.go("D", "C")
+        steered.go("A", "D", "C", "B", "D", "C", "D")
+        assert steered.outcome is not None
+    assert served.value == "BCD"
+
+
 def test_put_serves_a_request():
     """The item goes to who waits for it, and is never seen on the free list."""
     world, pool = pool_with(pages=0, items=1)
@@ -242,6 +271,16 @@ def test_a_put_that_comes_while_the_queue_is_served_wakes_nobody(pages):
     assert (1 + pages, 1) in asleep
     # the sleepers are on the queue: the next put would serve them
     assert {free for free, _ in asleep} == {1 + pages}
+
+
+def test_the_queue_has_one_runner_at_a_time():
+    """A second one only asks the first to go round again, and nothing is left of it."""
+    world, pool = pool_with(pages=0, items=1)
+    for name in "ABC":
+        world.task(name, get_and_put, pool)
+    graph = search(world)
+    assert everywhere(graph, lambda: pool.requesting) == {0, 1, 2}
+    assert at_end(graph, lambda: pool.requesting) == {0}
 
 
 def test_a_get_that_queues_says_so():
