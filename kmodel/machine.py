@@ -84,7 +84,8 @@ class Machine:
 
     def finish(self) -> World:
         """Called once the scenario is built: the page daemon gets its CPU."""
-        self.background("pagedaemon", self._daemon.uvm_pageout)
+        start = self._daemon.uvm_pageout
+        self.world.task("pagedaemon", start, obliged=False, daemon=True)
         return self.world
 
     def _boot(self) -> None:

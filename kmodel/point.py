@@ -54,14 +54,15 @@ class Task:
     """One kernel thread, alone on its CPU for the whole run.
 
     ``obliged`` tasks must end; ``background`` ones may run for ever and are cut
-    when every obliged task is done.
+    when every obliged task is done. A ``daemon`` is a background task that has gone
+    to sleep (cannot step) before any other task begins.
     """
 
-    __slots__ = ("_oid", "cpu", "index", "name", "obliged")
+    __slots__ = ("_oid", "cpu", "daemon", "index", "name", "obliged")
 
-    def __init__(self, index: int, name: str, obliged: bool, cpu: Any) -> None:
+    def __init__(self, index: int, name: str, obliged: bool, daemon: bool, cpu: Any) -> None:
         self.index, self.name, self.obliged, self._oid = index, name, obliged, -1
-        self.cpu = cpu
+        self.daemon, self.cpu = daemon, cpu
 
     def __repr__(self) -> str:
         return self.name

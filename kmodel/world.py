@@ -78,13 +78,16 @@ class World:
     def __exit__(self, *_: object) -> None:
         shared.REGISTER.pop()
 
-    def task(self, name: str, start: Any, *args: Any, obliged: bool = True) -> Task:
+    def task(
+        self, name: str, start: Any, *args: Any, obliged: bool = True, daemon: bool = False
+    ) -> Task:
         """Put a thread on a CPU of its own: ``start`` is an async function with
-        its arguments, or a coroutine not yet begun."""
+        its arguments, or a coroutine not yet begun. A ``daemon`` sleeps before the
+        others begin."""
         if any(task.name == name for task in self.tasks):
             raise ScenarioError(f"two tasks are called {name!r}: give each CPU a name of its own")
         with self:
-            task = Task(len(self.tasks), name, obliged, Cpu(name))
+            task = Task(len(self.tasks), name, obliged, daemon, Cpu(name))
         self.tasks.append(task)
         self.starts.append(_starter(name, start, args))
         return task

@@ -3,12 +3,12 @@
 import types
 
 import pytest
-from worlds import Cell, at_end, everywhere, run, search, stuck
+from worlds import Cell, Refused, at_end, everywhere, run, search, stuck
 
 from kmodel.explore.graph import Limits, Search
 from kmodel.point import Loop, curtask, operation, pause, procedure
 from kmodel.shared import Atomic, shared
-from kmodel.world import ScenarioError, World
+from kmodel.world import World
 
 
 @shared
@@ -119,7 +119,7 @@ def test_awaiting_anything_else_is_refused():
 
     world = World()
     world.task("A", sleep)
-    with pytest.raises(ScenarioError, match="no kmodel point"):
+    with pytest.raises(Refused, match="no kmodel point"):
         run(world)
 
 

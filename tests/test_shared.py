@@ -4,13 +4,14 @@ import enum
 from typing import Final
 
 import pytest
-from worlds import Cell, at_end, everywhere, run, search, stuck
+from worlds import Cell, Refused, at_end, everywhere, run, search, stuck
 
 from kmodel.point import Loop, operation, pause
 from kmodel.shared import (
     MAX_CODES,
     Atomic,
     Hidden,
+    LimitReached,
     Recorder,
     SharedStateError,
     Sparse,
@@ -114,7 +115,7 @@ def test_a_statistic_is_not_looked_at(look):
         await pause()
         look(counted)
 
-    with pytest.raises(SharedStateError, match="tally is a Statistic"):
+    with pytest.raises(Refused, match="tally is a Statistic"):
         searching(decide, Counted)
 
 
@@ -125,7 +126,7 @@ def test_a_statistic_is_counted_not_set():
         await pause()
         counted.tally = 0
 
-    with pytest.raises(SharedStateError, match="up and down only"):
+    with pytest.raises(Refused, match="up and down only"):
         searching(reset, Counted)
 
 
@@ -155,7 +156,7 @@ def test_an_atomic_field_is_touched_by_operations_only():
         counted.owner = 2
 
     for start in (peep, poke):
-        with pytest.raises(SharedStateError, match="outside an operation"):
+        with pytest.raises(Refused, match="outside an operation"):
             searching(start, Counted)
 
 
@@ -165,7 +166,7 @@ def test_an_operation_touches_atomic_fields_only():
     async def read(counted):
         await counted.read_value()
 
-    with pytest.raises(SharedStateError, match=r"counted\.value, which is not Atomic"):
+    with pytest.raises(Refused, match=r"counted\.value, which is not Atomic"):
         searching(read, Counted)
 
 
@@ -253,7 +254,7 @@ def test_a_mutable_value_is_refused(make):
         await pause()
         cell.value = make()
 
-    with pytest.raises(SharedStateError, match="shared state cannot hold"):
+    with pytest.raises(Refused, match="shared state cannot hold"):
         searching(put, Cell)
 
 
@@ -280,7 +281,7 @@ def test_an_object_made_during_a_step_is_refused():
 
     world = World()
     world.task("A", make)
-    with pytest.raises(SharedStateError, match="Cell was made during a step"):
+    with pytest.raises(Refused, match="Cell was made during a step"):
         run(world)
 
 
@@ -289,7 +290,7 @@ def test_a_counter_that_only_grows_is_found_out():
     recorder = Recorder()
     for value in range(MAX_CODES + 1):
         recorder.encode(value)
-    with pytest.raises(SharedStateError, match="Statistic or a Stamp"):
+    with pytest.raises(LimitReached, match="Statistic or a Stamp"):
         recorder.encode("one too many")
 
 
@@ -340,7 +341,7 @@ def test_comparing_a_stamp_needs_a_copy(drop):
             stamp.drop()
         stamp.same()
 
-    with pytest.raises(SharedStateError, match="holds no copy"):
+    with pytest.raises(Refused, match="holds no copy"):
         searching(compare, Stamp)
 
 
@@ -366,6 +367,38 @@ def test_bumping_for_ever_makes_no_new_state():
     graph = search(world)
     assert len(graph) < 30
     assert at_end(graph, lambda: seen.value) == {False, True}
+
+
+def test_a_new_copy_replaces_the_old_one():
+    """A task holds one copy of a stamp at most, whether the old one was stale or not."""
+    with World() as world:
+        stamp = Stamp()
+
+    async def copy_again():
+        stamp.copy()
+        stamp.copy()
+        stamp.bump()
+        stamp.copy()
+
+    world.task("A", copy_again)
+    copies = at_end(search(world), lambda: (len(stamp.current), len(stamp.stale)))
+    assert copies == {(1, 0)}
+
+
+def test_the_order_of_bumps_leaves_no_trace():
+    """Whoever's copy went stale first, in the end the states are one."""
+    with World() as world:
+        stamp = Stamp()
+
+    async def copy_and_bump():
+        stamp.copy()
+        await pause()
+        stamp.bump()
+
+    for name in "ABC":
+        world.task(name, copy_and_bump)
+    graph = search(world)
+    assert sum(graph.final(number) for number in range(len(graph))) == 1
 
 
 # --- containers -----------------------------------------------------------------------

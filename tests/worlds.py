@@ -41,11 +41,24 @@ def boot(fix: str = "wait", **params: Any) -> Machine:
     return Machine(KernelParams(**params), fixes.load(fix))
 
 
+class Refused(Exception):
+    """The engine refused what a step did; the message is the engine's."""
+
+
+def refuse(kind: str, message: str) -> None:
+    """Raise what a verdict would only report: refusals, and asserts that failed in a task."""
+    if kind == "scenario-error":
+        raise Refused(message)
+    assert not message.startswith("assertion failed"), message
+
+
 def search(world: World, states: int = 100_000) -> Graph:
     """Every reachable state of ``world``, whose objects are recorded from then on."""
     found = Search(world, Limits(states=states))
     while found.advance(1000):
         pass
+    for wrong in found.graph.violations:
+        refuse(wrong.kind, wrong.message)
     assert found.graph.complete, found.graph.stopped_by
     return found.graph
 
@@ -151,6 +164,7 @@ def run(world: World, seed: int = 0, steps: int = MOST_STEPS) -> Run:
     events: list[tuple[str, str, dict[str, Any]]] = []
     execution = Execution(world, _listen(world, events), checks=True)
     outcome = run_loop(execution, Random(seed), steps)
+    refuse(outcome.kind, outcome.message)
     results = {task: fields["result"] for task, event, fields in events if event == "task.end"}
     return Run(outcome, results, events)
 
@@ -203,6 +217,8 @@ class Steered:
         assert self.can(name), f"{name} cannot step: {self._execution.waiting()}"
         assert len(self._execution.choices) < MOST_STEPS, "this goes on for ever"
         self._execution.step(self._names.index(name))
+        if self._execution.outcome:
+            refuse(self._execution.outcome.kind, self._execution.outcome.message)
 
     def until(self, name: str, event: str) -> None:
         """Let one task step until it is about to do an operation called ``event``."""

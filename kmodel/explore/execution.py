@@ -72,16 +72,28 @@ class Execution:
         self.findings: dict[str, str] = {}
         self._causes: list[int | None] = [None] * len(world.tasks)
         self._waited: set[int] = set()
-        self._obliged = [task.index for task in world.tasks if task.obliged]
+        self._settling = [task.index for task in world.tasks if task.daemon]
+        self._left = sum(task.obliged for task in world.tasks)
         self._last = -1
 
     def enabled(self) -> list[int]:
         """The tasks whose pending operation may go now."""
+        if self._settling:
+            for index in self._settling:
+                if self._able(index):
+                    return [index]
+            self._settling = []
         able = []
         for index, op in enumerate(self.pending):
-            if op is not None and (op[0].guard is None or op[0].guard(op[1], *op[2])):
-                able.append(index)
+            if op is not None:
+                guard = op[0].guard
+                if guard is None or guard(op[1], *op[2]):
+                    able.append(index)
         return able
+
+    def _able(self, index: int) -> bool:
+        op = self.pending[index]
+        return op is not None and (op[0].guard is None or op[0].guard(op[1], *op[2]))
 
     def step(self, index: int) -> None:
         """Let one enabled task through its operation and on to its next point."""
@@ -100,6 +112,7 @@ class Execution:
             self.pending[index] = checked(self._coros[index].send(result), task)
         except StopIteration as end:
             self.pending[index] = None
+            self._left -= task.obliged
             if self.observer:
                 self._say(index, "task.end", {"result": end.value})
         except Exception as error:
@@ -114,7 +127,7 @@ class Execution:
 
     def over(self) -> bool:
         """Decide whether the run has ended; ``outcome`` says how."""
-        if self.outcome is None and all(self.pending[index] is None for index in self._obliged):
+        if self.outcome is None and not self._left:
             self._test(self._end)
             if self.outcome is None:
                 self._end_with("done", "")

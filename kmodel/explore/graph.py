@@ -144,7 +144,7 @@ class Search:
             graph.leaf[number] = ()
             self._test(self._end, number, state)
             return
-        only = self._silent(state) if 1 in state[locations:] else None
+        only = self._before_all(state) if 1 in state[locations:] else None
         row: list[int] = []
         leaves: list[Leaf | None] = []
         for task, of_task in enumerate(nodes):
@@ -172,10 +172,18 @@ class Search:
         graph.succ[number] = tuple(row)
         graph.leaf[number] = tuple(leaves)
 
-    def _silent(self, state: State[int]) -> int | None:
-        """The first task that has yet to begin and whose first step touches nothing
-        shared: its order against all else cannot matter, so it goes alone."""
+    def _before_all(self, state: State[int]) -> int | None:
+        """The task that goes alone now, if there is one: a daemon until it sleeps, while
+        nobody else has begun; then the first task that has yet to begin and whose first
+        step touches nothing shared, so that its order against all else cannot matter."""
         histories = self.histories
+        begun = [state[histories.locations + t.index] != 1 for t in self.graph.world.tasks]
+        daemons = [t.index for t in self.graph.world.tasks if t.daemon]
+        if not any(b for t, b in enumerate(begun) if t not in daemons):
+            for task in daemons:
+                node = histories.node(state, task)
+                if node.op is not None and histories.leaf(node, state) is not BLOCKED:
+                    return task
         for task, of_task in enumerate(histories.nodes):
             if state[histories.locations + task] == 1:
                 leaf = histories.leaf(of_task[1], state)

@@ -1,0 +1,59 @@
+"""A process's map: where a fault looks first."""
+
+import pytest
+from worlds import alone, boot, panics, search
+
+from kmodel.param import PAGE_SIZE
+from kmodel.vm.map import VM_MIN
+from kmodel.world import curcpu
+
+
+def user_map():
+    m = boot()
+    return m, m.process().map
+
+
+@pytest.mark.parametrize(
+    ("place", "inside"),
+    [(0, False), (VM_MIN - 1, False), (VM_MIN, True), (1 << 39, False)],
+)
+def test_a_lookup_holds_the_read_lock_only_of_an_address_inside(place, inside):
+    """Outside is EFAULT, and nothing is held then; page 0 is outside."""
+    m, vm_map = user_map()
+
+    async def look_up():
+        found = await vm_map.uvmfault_lookup(place)
+        held = curcpu().held == (vm_map.lock,)
+        if found:
+            await vm_map.unlock()
+        return found, held, curcpu().held
+
+    assert alone(m.world, look_up) == (inside, inside, ())
+
+
+def test_the_last_page_is_inside():
+    """The map ends where the tables end."""
+    m, vm_map = user_map()
+    assert vm_map.end == 1 << 39
+    assert alone(m.world, vm_map.uvmfault_lookup, vm_map.end - PAGE_SIZE) is True
+
+
+def test_a_lookup_notes_the_timestamp_and_unlocking_forgets_it():
+    """What was seen can be compared until the map is unlocked."""
+    m, vm_map = user_map()
+
+    async def look_up():
+        await vm_map.uvmfault_lookup(VM_MIN)
+        current = vm_map.timestamp.same()
+        await vm_map.unlock()
+        return current, vm_map.timestamp.current
+
+    assert alone(m.world, look_up) == (True, ())
+
+
+def test_unlocking_a_map_that_is_not_locked_panics():
+    """The read lock is released by who has it."""
+    m, vm_map = user_map()
+    m.cpu("A", vm_map.unlock)
+    (wrong,) = panics(search(m.world))
+    assert wrong.message == "lock p0 vm_map is not held by A"
