@@ -47,6 +47,8 @@ PROPERTIES: Final = {
 }
 MAX_STEPS: Final = 20_000
 """Steps after which a single run is given up."""
+SAMPLE_STEPS: Final = 2_000
+"""The same for the matrix's samples, where many runs hang on purpose."""
 
 ASSUMPTIONS: Final = (
     "sequential consistency",
@@ -140,7 +142,7 @@ class Judge:
             )
             found.append((self._shown(finding, path, b""), violation.judged))
         for race in races(self.graph):
-            path = self.live.paths.to(race.state) + bytes([race.first, race.second])
+            path = self.live.paths.to(race.state) + race.path
             finding = Finding(
                 kind="data-race",
                 property="no data race",
@@ -456,7 +458,7 @@ def sample(
     for number in range(runs):
         counter = Counting(total)
         execution = Execution(case.build(), counter)
-        outcome = run(execution, Random(seed + number), MAX_STEPS)
+        outcome = run(execution, Random(seed + number), SAMPLE_STEPS)
         ended[outcome.kind] += 1
         steps += outcome.steps
         if tick:

@@ -13,8 +13,9 @@ from typing import Final
 from kmodel.event import mark, say
 from kmodel.fixes import Fix
 from kmodel.panic import Panic
-from kmodel.param import PAGE_SHIFT, KernelParams
+from kmodel.param import PAGE_SHIFT, PAGE_SIZE, KernelParams
 from kmodel.pmap.pmap import ENOMEM, Pmap, PmapPools
+from kmodel.pmap.pte import check_address
 from kmodel.point import Loop, procedure
 from kmodel.shared import shared
 from kmodel.vm.amap import AnonPool
@@ -73,6 +74,8 @@ class Space:
     async def fault(self, va: int, write: bool = True) -> int:
         """A thread of the process touches ``va``: uvm_fault, and what the trap handler
         makes of its result. Returns 0 or an errno."""
+        va &= ~(PAGE_SIZE - 1)
+        check_address(self.kernel.p, va)
         error = await uvm_fault(self, va, write)
         say("fault.end", obj=self.name, va=hex(va), error=error, signal=SIGNALS[error])
         return error

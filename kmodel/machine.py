@@ -152,7 +152,10 @@ class Machine:
         )
 
     def _leak(self) -> str | None:
-        """What is neither free nor where it belongs, once every obliged task is done."""
+        """What is neither free nor where it belongs, once every obliged task is done.
+
+        A background task is cut there: one that holds an item just then shows as a leak.
+        """
         vps = pteds = anons = 0
         for space in self._spaces:
             tables, descriptors = _count(space.pmap.top)

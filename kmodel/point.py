@@ -84,11 +84,11 @@ class Running:
         self.turns = 0
         self.history: int = 0
         self.seen: list[int] | None = None
-        self.cons: Callable[[int, str, tuple[int, ...]], int] = _no_cons
+        self.cons: Callable[[int, str, tuple[int, ...]], int] = no_cons
         self.sink: Callable[[str, dict[str, Any]], None] | None = None
 
 
-def _no_cons(parent: int, tag: str, seen: tuple[int, ...]) -> int:
+def no_cons(parent: int, tag: str, seen: tuple[int, ...]) -> int:
     raise AssertionError("history is kept only while a search records")
 
 
@@ -166,13 +166,13 @@ class Loop:
     __slots__ = ("_entry",)
 
     def __init__(self) -> None:
-        self._entry = fold()
+        self._entry = _place("loop")
 
     def head(self, *live: int | bool | str | None) -> None:
         """Forget all but ``live``, values of locals that outlive this turn."""
         if RUN.seen is not None:
-            RUN.seen.clear()
             RUN.history = RUN.cons(self._entry, "head", encode_live(live))
+            RUN.seen.clear()
 
 
 def fold() -> int:
@@ -190,7 +190,15 @@ def _no_live(live: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 encode_live: Callable[[tuple[Any, ...]], tuple[int, ...]] = _no_live
-"""How a recording world encodes values; set by ``World.record``."""
+"""How the world that is being searched encodes values; set with each step."""
+
+
+def _place(tag: str) -> int:
+    """Go on from a place of its own in the history: what is later forgotten back to it
+    cannot be mistaken for what another loop or call forgets. Returns the place."""
+    if RUN.seen is not None:
+        RUN.history = RUN.cons(fold(), tag, ())
+    return RUN.history
 
 
 def procedure(function: Callable[P, R]) -> Callable[P, R]:
@@ -216,19 +224,21 @@ def procedure(function: Callable[P, R]) -> Callable[P, R]:
 
 async def _scoped(function: Any, args: Any, kwargs: Any) -> Any:
     entry = fold()
+    _place("call")
     result = await function(*args, **kwargs)
-    _forget(entry, function, result)
+    _return(entry, result)
     return result
 
 
 def _scoped_now(function: Any, args: Any, kwargs: Any) -> Any:
     entry = fold()
+    _place("call")
     result = function(*args, **kwargs)
-    _forget(entry, function, result)
+    _return(entry, result)
     return result
 
 
-def _forget(entry: int, function: Any, result: Any) -> None:
+def _return(entry: int, result: Any) -> None:
     assert RUN.seen is not None
+    RUN.history = RUN.cons(entry, "return", encode_live((result,)))
     RUN.seen.clear()
-    RUN.history = RUN.cons(entry, function.__qualname__, encode_live((result,)))

@@ -10,7 +10,7 @@ are said in the annotation:
     owner: Atomic[...]   touched by operations only; never a data race
 
 A *stamp* (compared for equality only) is a ``Stamp`` held in a ``Final`` field.
-Fields hold numbers, strings, enums, shared objects, tasks, ``None``, and tuples
+Fields hold whole numbers, strings, enums, shared objects, tasks, ``None``, and tuples
 of those; anything mutable is refused. Technique and cost: class swap with
 generated properties, 60-100 ns an access when recording.
 """
@@ -87,7 +87,7 @@ class Recorder:
             key = ("object", value._oid)
         else:
             raise SharedStateError(
-                f"shared state cannot hold {value!r} of type {cls.__name__}: use numbers, "
+                f"shared state cannot hold {value!r} of type {cls.__name__}: use whole numbers, "
                 "strings, enums, shared objects, None, or tuples of those"
             )
         code = self.codes.get(key)
@@ -203,21 +203,24 @@ def fields(cls: type) -> dict[str, str]:
     return found
 
 
+_KINDS = {
+    "Final": "const",
+    "ClassVar": "const",
+    "Statistic": "statistic",
+    "Atomic": "atomic",
+    "Hidden": "hidden",
+}
+
+
 def _kind(annotation: Any) -> str:
-    text = annotation if isinstance(annotation, str) else repr(annotation)
-    for mark, kind in (
-        ("Final", "const"),
-        ("ClassVar", "const"),
-        ("Statistic", "statistic"),
-        ("'statistic'", "statistic"),
-        ("Atomic", "atomic"),
-        ("'atomic'", "atomic"),
-        ("Hidden", "hidden"),
-        ("'hidden'", "hidden"),
-    ):
-        if mark in text.split("[")[0] or (mark.startswith("'") and mark in text):
-            return kind
-    return "state"
+    """What an annotation, as text or as an object, says of its field."""
+    if not isinstance(annotation, str):
+        marks = getattr(annotation, "__metadata__", ())
+        if marks and marks[0] in _KINDS.values():
+            return str(marks[0])
+        annotation = getattr(annotation, "__name__", None) or repr(annotation)
+    name = annotation.split("[")[0].split(".")[-1].strip()
+    return _KINDS.get(name, "state")
 
 
 _recorded: dict[type, type] = {}
@@ -228,6 +231,11 @@ def attach(thing: Any, recorder: Recorder, label: str) -> None:
     if isinstance(thing, Table):
         thing.attach(recorder, label)
         return
+    if "_shared" not in type(thing).__dict__:
+        raise SharedStateError(
+            f"{type(thing).__name__} derives from a @shared class and is not @shared itself: "
+            "decorate it too, or its own fields are not seen"
+        )
     place: dict[str, int] = {}
     values = thing.__dict__
     for name, kind in fields(type(thing)).items():
@@ -251,13 +259,23 @@ def _storer(values: dict[str, Any], name: str) -> Callable[[Any], None]:
 
 
 def _recorded_class(cls: type) -> type:
-    body: dict[str, Any] = {"_shared": False}
+    body: dict[str, Any] = {"_shared": False, "__setattr__": _set_field}
     for name, kind in fields(cls).items():
         if kind == "statistic":
             body[name] = _tally(name)
         elif kind != "const":
             body[name] = _tracked(name)
     return type(cls.__name__, (cls,), body)
+
+
+def _set_field(self: Any, name: str, value: Any) -> None:
+    """Refuse to set what is no location: nobody else would see the change."""
+    if not isinstance(getattr(type(self), name, None), property):
+        raise SharedStateError(
+            f"{type(self).__name__}.{name} is set during a run, and is no field that the engine "
+            "sees: annotate it in the @shared class (Final fields are constants)"
+        )
+    object.__setattr__(self, name, value)
 
 
 def _tracked(name: str) -> property:
@@ -337,7 +355,7 @@ class Table(Generic[T]):
 
     def __init__(self, cells: list[T]) -> None:
         self._oid = -1
-        self._cells = cells
+        self._cells = list(cells)
         register(self)
 
     def attach(self, recorder: Recorder, label: str) -> None:

@@ -67,7 +67,8 @@ class Scenario:
         """
         try:
             machine = Machine(kernel, fix)
-            self.function(machine, **params)
+            with machine.world:
+                self.function(machine, **params)
             return machine.finish()
         except ScenarioError:
             raise

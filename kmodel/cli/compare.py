@@ -141,7 +141,7 @@ def _verdicts(here: list[Cell], notes: list[str]) -> Any:
 def _counts(here: list[Cell]) -> Any:
     """What is counted: the most on any run, and the mean of random ones."""
     causes = sorted({c for cell in here for v in cell.variants for c in _failures(v)})
-    table = _table("fix, variant", "refaults", *causes, "daemon laps")
+    table = _table("fix, variant", "refaults", *causes, "daemon laps", "random runs ended*")
     for cell in here:
         table.add_row(f"[bold]{cell.fix}[/bold]")
         for judged in cell.variants:
@@ -155,6 +155,7 @@ def _counts(here: list[Cell]) -> Any:
                 _count(counts["refaults"], means["mean_refaults"]),
                 *failures,
                 _count(counts["daemon_laps"], means["mean_daemon_laps"]),
+                f"{means['ended'].get('done', 0)} of {means['runs']}",
             )
     return table
 
@@ -196,15 +197,15 @@ def _kind(verdict: Verdict) -> str:
 def _afterword(found: list[Cell]) -> None:
     if not found:
         return
-    from kmodel.check import PROPERTIES
+    from kmodel.check import PROPERTIES, SAMPLE_STEPS
 
     first = found[0].worst.verdict
     for name in found[0].worst.properties:
         click.echo(f"{name}: {PROPERTIES[name]}.")
     means = first.counts["random"]
     click.echo(
-        f"* of {means['runs']} random runs, seeds from {means['seed']}: a sample, no bound. "
-        "Refaults: most of one fault, mean of all. States: all there are."
+        f"* {means['runs']} random runs, seeds from {means['seed']}, given up after "
+        f"{SAMPLE_STEPS} steps: a sample, no bound. Refaults: most of one fault, mean of all."
     )
     for title, of in (("ruled out only by lock-grant", "excluded"), ("also found", "findings")):
         told: dict[str, tuple[list[str], Any]] = {}

@@ -75,6 +75,7 @@ class Execution:
         self._settling = [task.index for task in world.tasks if task.daemon]
         self._left = sum(task.obliged for task in world.tasks)
         self._last = -1
+        self._test(self._always)
 
     def enabled(self) -> list[int]:
         """The tasks whose pending operation may go now."""

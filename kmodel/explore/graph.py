@@ -116,7 +116,6 @@ class Search:
         pop = frontier.popleft if self._pop_left else frontier.pop
         for _ in range(expansions):
             if not frontier:
-                graph.complete = graph.stopped_by is None
                 break
             try:
                 self._expand(pop())
@@ -124,6 +123,9 @@ class Search:
                 leave()
                 graph.stopped_by = str(limit)
                 break
+        graph.complete = not frontier and graph.stopped_by is None
+        if not frontier or graph.stopped_by:
+            self.histories.close()
         graph.seconds = time.monotonic() - self._began
         self._check_limits()
         return bool(frontier) and graph.stopped_by is None
@@ -131,6 +133,7 @@ class Search:
     def interrupt(self, why: str) -> None:
         """Stop here; the graph so far stays usable."""
         self.graph.stopped_by = why
+        self.histories.close()
 
     def _expand(self, number: int) -> None:
         graph, histories = self.graph, self.histories
@@ -175,7 +178,8 @@ class Search:
     def _before_all(self, state: State[int]) -> int | None:
         """The task that goes alone now, if there is one: a daemon until it sleeps, while
         nobody else has begun; then the first task that has yet to begin and whose first
-        step touches nothing shared, so that its order against all else cannot matter."""
+        step touches nothing shared, so that its order against all else cannot matter
+        (unless it is its last: then it may end the run)."""
         histories = self.histories
         begun = [state[histories.locations + t.index] != 1 for t in self.graph.world.tasks]
         daemons = [t.index for t in self.graph.world.tasks if t.daemon]
@@ -187,7 +191,8 @@ class Search:
         for task, of_task in enumerate(histories.nodes):
             if state[histories.locations + task] == 1:
                 leaf = histories.leaf(of_task[1], state)
-                if leaf.next is not None and not leaf.stores and not leaf.inputs:
+                onward = leaf.next is not None and leaf.next.op is not None
+                if onward and not leaf.stores and not leaf.inputs:
                     return task
         return None
 

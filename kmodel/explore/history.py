@@ -18,6 +18,7 @@ from array import array
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from kmodel import point
 from kmodel.explore.blame import blame
 from kmodel.panic import Panic
 from kmodel.point import RUN, START, Kind, Op, Task, fold
@@ -73,10 +74,14 @@ class Leaf:
 
     ``spans`` are the data accesses, as bit masks (atomic and hidden locations are
     left out), cut where the step released a lock: (reads, writes, the locks that
-    it released later in the step). ``touched`` and ``wrote`` sum them up.
+    it released later in the step). ``touched`` and ``wrote`` sum them up. ``taken`` are
+    the objects that its operation is about, locks above all.
     """
 
-    __slots__ = ("inputs", "next", "panic", "result", "said", "spans", "stores", "touched", "wrote")
+    __slots__ = (
+        *("inputs", "next", "panic", "result", "said", "spans", "stores", "taken"),
+        *("touched", "wrote"),
+    )
 
     def __init__(self) -> None:
         self.next: Node | None = None
@@ -86,6 +91,7 @@ class Leaf:
         self.said: tuple[tuple[str, dict[str, Any]], ...] = ()
         self.spans: tuple[tuple[int, int, frozenset[int]], ...] = ()
         self.touched = self.wrote = 0
+        self.taken: frozenset[int] = frozenset()
         self.panic: Panic | None = None
 
 
@@ -148,10 +154,16 @@ class Divergence(Exception):
     """The same choices led elsewhere: the scenario is not deterministic."""
 
 
+class FalseLive(Exception):
+    """A ``Loop.head`` or a ``procedure`` forgot what still mattered; the message says whose."""
+
+
 class Histories:
     """All nodes of all tasks of one recorded world.
 
     ``runs`` counts steps of real model code; ``leaves`` are those that went, by task.
+    Not ``forgetful``: nothing is forgotten, and each step checks that what would have
+    been did not matter (``FalseLive``). Then loops never close, so only limits end it.
     """
 
     def __init__(self, world: World, forgetful: bool = True) -> None:
@@ -159,6 +171,8 @@ class Histories:
         self.recorder = world.record()
         self.locations = len(self.recorder.state)
         self._ids: dict[Any, int] = {}
+        self._short: dict[int, int] = {}
+        self._does: dict[int, Any] = {}
         self._forgetful = forgetful
         self.runs = 0
         self.leaves: list[tuple[int, Leaf]] = []
@@ -173,7 +187,20 @@ class Histories:
         self.initial: State[int] = array("H", [*self.recorder.state, *(1 for _ in world.tasks)])
 
     def _cons(self, parent: int, tag: str, seen: tuple[int, ...]) -> int:
+        if self._forgetful:
+            return self._number(parent, tag, seen)
+        short = self._number(-self._short.get(parent, 0) - 1, tag, seen)
+        if tag in ("head", "return"):  # keep what is forgotten beside what is not
+            parent, seen = RUN.history, (*self.recorder.seen, -1, *seen)
+        full = self._number(parent, tag, seen)
+        self._short[full] = short
+        return full
+
+    def _number(self, parent: int, tag: str, seen: tuple[int, ...]) -> int:
         return self._ids.setdefault((parent, tag, seen), len(self._ids) + 1)
+
+    def _encode_live(self, live: tuple[Any, ...]) -> tuple[int, ...]:
+        return tuple(map(self.recorder.encode, live))
 
     def node(self, state: State[int], task: int) -> Node:
         return self.nodes[task][state[self.locations + task]]
@@ -192,13 +219,38 @@ class Histories:
         try:
             self._enter(node, state)
             if not self._guard(op):
-                leaf = BLOCKED
+                leaf, reads = BLOCKED, list(recorder.read.items())
             else:
-                leaf = self._step(node, op, state)
-            node.tree = grow(node.tree, list(recorder.read.items()), leaf)
+                leaf, reads = self._step(node, op, state)
+            node.tree = grow(node.tree, reads, leaf)
+            if not self._forgetful:
+                self._check_live(node, leaf, state, reads)
         finally:
             leave()
         return leaf
+
+    def _check_live(
+        self, node: Node, leaf: Leaf, state: State[int], reads: list[tuple[int, int]]
+    ) -> None:
+        """Nodes that differ only in what was forgotten must do alike: go or not, write
+        the same, and come to nodes that again differ only so."""
+        short, there = self._short[node.history], leaf.next
+        does = (
+            leaf is BLOCKED,
+            leaf.stores,
+            leaf.panic and leaf.panic.message,
+            there and self._short[there.history],
+            there and there.op and there.op[:2],
+        )
+        before = walk(self._does.get(short), state)
+        if before is None:
+            self._does[short] = grow(self._does.get(short), reads, (does,))
+        elif before[0] != does:
+            raise FalseLive(
+                f"task {node.task} goes on differently after a Loop.head() or a procedure forgot "
+                "something that still mattered: add it to the live values of the loop, or to what "
+                "the procedure returns"
+            )
 
     def _enter(self, node: Node, state: State[int]) -> None:
         recorder = self.recorder
@@ -206,13 +258,14 @@ class Histories:
         recorder.begin()
         recorder.operating = True
         RUN.task, RUN.seen, RUN.cons = node.task, recorder.seen, self._cons
+        point.encode_live = self._encode_live
         RUN.history = node.history
 
     def _guard(self, op: Op) -> bool:
         kind, target, args = op
         return kind.guard is None or kind.guard(target, *args)
 
-    def _step(self, node: Node, op: Op, state: State[int]) -> Leaf:
+    def _step(self, node: Node, op: Op, state: State[int]) -> tuple[Leaf, list[tuple[int, int]]]:
         recorder, leaf = self.recorder, Leaf()
         coro = node.coro or self._rebuild(node)
         node.coro = None
@@ -234,9 +287,15 @@ class Histories:
         leaf.said = tuple(said)
         self.leaves.append((node.task.index, leaf))
         self._footprint(leaf)
+        leaf.taken = frozenset(
+            thing._oid for thing in (op[1], *op[2]) if getattr(thing, "_oid", -1) >= 0
+        )
+        reads = list(recorder.read.items())
         if leaf.panic is None:
             leaf.next = self._arrive(node, leaf, after, coro)
-        return leaf
+        else:
+            close(coro)
+        return leaf, reads
 
     def _resume(self, coro: Coroutine[Any, Any, Any], history: int, result: Any) -> Op:
         """Hand ``result`` to the task's code and run it to its next point."""
@@ -304,6 +363,14 @@ class Histories:
             raise Divergence(f"{node.task} reached another point than before with the same past")
         return coro
 
+    def close(self) -> None:
+        """End every coroutine that was kept. Call when the search is over."""
+        for nodes in self.nodes:
+            for node in nodes:
+                if node.coro is not None:
+                    close(node.coro)
+                    node.coro = None
+
 
 def checked(op: Any, task: Task | None) -> Op:
     """``op`` if it is an operation; otherwise say what the task awaited instead."""
@@ -337,11 +404,15 @@ def _spans(recorder: Recorder) -> tuple[tuple[int, int, frozenset[int]], ...]:
 
 
 def close(coro: Coroutine[Any, Any, Any]) -> None:
-    """End a coroutine that is of no more use, whatever it does about that."""
+    """End a coroutine that is of no more use, whatever its ``finally`` does about that."""
+    task, seen, sink = RUN.task, RUN.seen, RUN.sink
+    RUN.task, RUN.seen, RUN.sink = None, None, None
     try:
         coro.close()
-    except RuntimeError:
+    except Exception:
         pass
+    finally:
+        RUN.task, RUN.seen, RUN.sink = task, seen, sink
 
 
 def _same(one: Op | None, other: Op | None) -> bool:

@@ -8,7 +8,6 @@ compressed JSON.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import zlib
 from typing import Any, Final
@@ -72,8 +71,9 @@ def parse(text: str) -> Token:
     if len(text) > MAX_LENGTH:
         raise TokenError(f"the token is longer than {MAX_LENGTH} characters")
     try:
-        data = base64.b64decode(text[len(PREFIX) :] + "===", altchars=b"-_", validate=True)
-    except binascii.Error as error:
+        word = text[len(PREFIX) :]
+        data = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True)
+    except ValueError as error:
         raise TokenError(f"the token is damaged (it is not base64: {error})") from error
     if len(data) < 5 or zlib.crc32(data[4:]).to_bytes(4) != data[:4]:
         raise TokenError("the token is damaged: its checksum does not fit. Was it cut short?")
@@ -82,6 +82,6 @@ def parse(text: str) -> Token:
         names = [field.name for field in attrs.fields(Token)]
         token = cattrs.structure(dict(zip(names, values, strict=True)), Token)
         token.schedule()  # raises on characters that are no task
-    except (ValueError, TypeError, zlib.error, cattrs.BaseValidationError) as error:
+    except (ValueError, TypeError, RecursionError, zlib.error, cattrs.BaseValidationError) as error:
         raise TokenError("the token is whole but not a run: is it from another version?") from error
     return token

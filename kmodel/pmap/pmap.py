@@ -143,7 +143,7 @@ class Pmap:
     def _child(self, vp: Vp, va: int, level: int) -> Vp | Pted | None:
         """vp->vp[VP_IDX(va)]. Held: pm_mtx."""
         self.assert_live(vp)
-        return vp.slots[index(self.p, va, level)]
+        return vp.slots[index(va, level)]
 
     @procedure
     def assert_live(self, item: Vp | Pted) -> None:
@@ -171,7 +171,7 @@ class Pmap:
             raise Panic(
                 f"{self.name}: slot of {va:#x} at level {level} is overwritten", "invariant"
             )
-        vp.slots[index(self.p, va, level)] = child
+        vp.slots[index(va, level)] = child
         if isinstance(child, Vp):
             say("pmap.table", va=hex(va), level=level, item=hex(child.address))
 
@@ -260,7 +260,7 @@ class Pmap:
             assert vp is not None
             vp = self.table(vp, va, level)
         assert vp is not None
-        vp.slots[index(self.p, va, 3)] = None
+        vp.slots[index(va, 3)] = None
         say("pmap.remove", obj=self.name, va=hex(va))
         await self.pools.put_pted(pted)
 

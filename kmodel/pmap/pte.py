@@ -12,6 +12,7 @@ from typing import Final
 
 from kmodel.param import PAGE_SHIFT, KernelParams
 from kmodel.shared import Sparse, shared
+from kmodel.world import ScenarioError
 
 
 class Slot(enum.Enum):
@@ -58,24 +59,21 @@ class Vp:
         self.slots, self.live = Sparse(), False
 
 
-def index(p: KernelParams, va: int, level: int) -> int:
-    """VP_IDXn: the slot that ``va`` takes in a table of ``level`` (3 is the last).
-
-    Nine bits a level on the real machine. With fewer (``index_bits``) an address
-    that needs the missing ones has no place; ``check_address`` refuses it.
-    """
+def index(va: int, level: int) -> int:
+    """VP_IDXn: the slot that ``va`` takes in a table of ``level`` (3 is the last)."""
     return va >> (PAGE_SHIFT + 9 * (3 - level)) & 0x1FF
 
 
 def check_address(p: KernelParams, va: int) -> None:
-    """Raise ``ValueError`` if ``va`` is no page of a user pmap of this geometry."""
-    if va < 1 << PAGE_SHIFT or va & ((1 << PAGE_SHIFT) - 1):
-        raise ValueError(f"{va:#x} is not the address of a page above page 0")
-    if va >> (PAGE_SHIFT + 9 * p.levels):
-        raise ValueError(f"{va:#x} lies outside the address space of {p.levels} levels")
+    """Raise ``ScenarioError`` if ``va`` has no slot in tables of this geometry.
+
+    Nine bits a level on the real machine. With fewer (``index_bits``) the addresses
+    that need the missing ones have no place. One beyond all levels is left to the
+    fault, which answers EFAULT.
+    """
     for level in range(4 - p.levels, 4):
-        if index(p, va, level) >> p.index_bits:
-            raise ValueError(
-                f"{va:#x} needs slot {index(p, va, level)} of a level-{level} table, and a table "
-                f"has {1 << p.index_bits} (index_bits={p.index_bits})"
+        if index(va, level) >> p.index_bits and not va >> (PAGE_SHIFT + 9 * p.levels):
+            raise ScenarioError(
+                f"{va:#x} needs slot {index(va, level)} of a level-{level} table, and a table has "
+                f"{1 << p.index_bits} (index_bits={p.index_bits})"
             )

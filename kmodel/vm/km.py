@@ -1,8 +1,8 @@
 """Kernel memory: physical pages with kernel addresses.
 
 Source: sys/uvm/uvm_km.c 1.157 (km_alloc, uvm_km_pages). Left out: the direct map
-(arm64 has none), the thread that refills the stock of one-page addresses, kv_wait
-modes, the slowdown hint.
+(arm64 has none), the thread that refills the stock of one-page addresses (so a
+WAITOK get from an empty stock sleeps for ever), kv_wait modes, the slowdown hint.
 """
 
 from __future__ import annotations

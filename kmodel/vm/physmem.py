@@ -3,7 +3,7 @@
 Source: sys/uvm/uvm_pmemrange.c 1.77 (uvm_pmr_getpages, uvm_pmr_freepages),
 sys/uvm/uvm_pdaemon.c 1.137 (uvm_wait). Left out: address ranges and segments,
 constrained requests (so nobody queues a pma and ``nowait_pma`` stays unused),
-per-CPU page caches, zeroing.
+per-CPU page caches, zeroing, the wakeup of the daemon for few inactive pages.
 """
 
 from __future__ import annotations

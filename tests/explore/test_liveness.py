@@ -93,9 +93,7 @@ class ReadersFirst:
     def __init__(self) -> None:
         self.name, self.readers, self.writer = "rw", 0, False
 
-    @operation(
-        lambda self: not self.writer, event="rw.read", grant=lambda self: not self.writer
-    )
+    @operation(lambda self: not self.writer, event="rw.read", grant=lambda self: not self.writer)
     def read(self) -> None:
         self.readers += 1
 

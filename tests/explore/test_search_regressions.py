@@ -1,6 +1,6 @@
 """Programs on which the explorer was wrong, or believed what it should have refused.
 
-Each was found by trying to break it. One that is marked is wrong still.
+Each was found by trying to break it, and is right now.
 """
 
 from __future__ import annotations
@@ -37,10 +37,6 @@ class Pair:
         self.x, self.y = x, 0
 
 
-def wrong(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def agree(build: Callable[[], World]) -> bool:
     return facts_of(searched(build())) == enumerate_all(build, 5000, fresh=True)[0]
 
@@ -60,7 +56,6 @@ def alone(make: Callable[[Pair], Callable[[], Any]]) -> Callable[[], World]:
 # two places with one history
 
 
-@wrong("point._forget: the key of a return is (entry, qualname), which an inner call shares")
 def test_a_procedure_that_calls_itself() -> None:
     """After the inner return and after the outer one are two places."""
 
@@ -81,10 +76,7 @@ def test_a_procedure_that_calls_itself() -> None:
     assert agree(alone(make))
 
 
-TAG = wrong("point._forget: a qualified name is used as a tag beside 'read', 'op' and 'head'")
-
-
-@pytest.mark.parametrize("name", [pytest.param("read", marks=TAG), "other"])
+@pytest.mark.parametrize("name", ["read", "other"])
 def test_a_procedure_whose_name_is_a_tag_of_the_engine(name: str) -> None:
     """What a procedure is called must not matter, not even ``read``."""
 
@@ -107,7 +99,6 @@ def test_a_procedure_whose_name_is_a_tag_of_the_engine(name: str) -> None:
     assert agree(alone(make))
 
 
-@wrong("point.Loop: two loops made with the same history share the keys of their heads")
 def test_a_loop_in_a_procedure_called_before_the_callers_head() -> None:
     """The head of the inner loop and that of the outer are two places."""
 
@@ -132,7 +123,6 @@ def test_a_loop_in_a_procedure_called_before_the_callers_head() -> None:
     assert agree(alone(make))
 
 
-@wrong("point.Loop: two loops made with the same history share the keys of their heads")
 def test_two_loops_made_at_once_and_used_one_after_the_other() -> None:
     """A loop is what it was made as, also if another was made at the same place."""
 
@@ -155,7 +145,6 @@ def test_two_loops_made_at_once_and_used_one_after_the_other() -> None:
 # the search
 
 
-@wrong("Search.advance: 'complete' is set only if another expansion is asked for")
 def test_a_search_that_ends_with_its_batch_is_complete() -> None:
     """A search whose last state was the last of a batch has still seen everything."""
 
@@ -169,7 +158,6 @@ async def pause_once() -> None:
     await pause()
 
 
-@wrong("Search._silent: a silent first step that ends the last obliged task cuts the others")
 def test_a_task_that_does_nothing_may_end_late() -> None:
     """What background tasks do before the last obliged task ends belongs to its final
     states, also if that task touches nothing."""
@@ -217,7 +205,6 @@ def reader_of(values_: tuple[int, ...]) -> World:
     return world
 
 
-@wrong("World.record sets point.encode_live for good: the older search encodes by the newer")
 def test_two_searches_at_once_do_not_mix() -> None:
     """Starting a second search changes nothing for one that is under way."""
     expected = facts_of(searched(reader_of((1, 2, 3))))
@@ -230,7 +217,6 @@ def test_two_searches_at_once_do_not_mix() -> None:
         assert facts_of(search.graph) == expected, f"second search after {before} states"
 
 
-@wrong("World.record: a second time it goes on from where the first search left the objects")
 def test_a_world_is_searched_once_or_twice_alike() -> None:
     """A second search of the same world sees its first state, or is refused."""
 
@@ -269,7 +255,6 @@ def kept_open() -> tuple[World, Pair]:
     return world, pair
 
 
-@wrong("Histories keeps coroutines that nobody closes: the collector runs their 'finally'")
 def test_no_model_code_runs_when_a_search_is_dropped() -> None:
     """The ``finally`` of a task that sleeps for ever must not run whenever Python frees
     it: that may be in the middle of somebody else's step."""
@@ -283,7 +268,6 @@ def test_no_model_code_runs_when_a_search_is_dropped() -> None:
     assert pair.__dict__["x"] == before
 
 
-@wrong("history.close lets all but RuntimeError through, so the search dies of a cut task")
 def test_a_panic_in_the_finally_of_a_dropped_coroutine_is_nobodys() -> None:
     """Two ways to one history: the second coroutine is dropped, and what its ``finally``
     says about that is no verdict and no crash."""
@@ -374,7 +358,6 @@ class Named:
         self.serial, self.z, self.undeclared = 0, 0, 0
 
 
-@wrong("a recorded object lets a step assign a Final field, which is no location")
 def test_a_constant_that_a_step_assigns() -> None:
     """``Final`` is a promise that the engine relies on."""
 
@@ -386,7 +369,6 @@ def test_a_constant_that_a_step_assigns() -> None:
     assert refused_or_right(build)
 
 
-@wrong("a recorded object lets a step assign an attribute that is not annotated")
 def test_an_attribute_that_is_not_declared() -> None:
     """A forgotten annotation makes state that no search sees."""
 
@@ -406,7 +388,6 @@ class Derived(Pair):
         self.extra = 0
 
 
-@wrong("shared.fields skips the annotations of a subclass that is not itself @shared")
 def test_a_subclass_without_the_decorator() -> None:
     """The fields of a class derived from a shared one are state, or are refused."""
 
@@ -418,7 +399,6 @@ def test_a_subclass_without_the_decorator() -> None:
     assert refused_or_right(build)
 
 
-@wrong("world._walk accepts an object with _oid -1: it was made outside every world")
 def test_a_shared_object_made_outside_the_world() -> None:
     """An object that the world does not know is not recorded."""
 
@@ -431,7 +411,6 @@ def test_a_shared_object_made_outside_the_world() -> None:
     assert refused_or_right(build)
 
 
-@wrong("world._walk accepts an object that another world has numbered")
 def test_a_shared_object_of_another_world() -> None:
     """The same with an object that some other world knows."""
 
@@ -447,7 +426,6 @@ def test_a_shared_object_of_another_world() -> None:
     assert refused_or_right(build)
 
 
-@wrong("Table keeps the list that it is given, and two tables may be given one")
 def test_two_tables_made_from_one_list() -> None:
     """The cells of a table are its own."""
     cells = [0, 0]
@@ -457,7 +435,6 @@ def test_two_tables_made_from_one_list() -> None:
     assert other[0] == 0
 
 
-@wrong("world._walk_function does not look for assignments to closed-over names")
 def test_a_number_that_two_tasks_close_over() -> None:
     """``nonlocal`` makes a shared variable out of a number."""
 
@@ -481,7 +458,6 @@ def test_a_number_that_two_tasks_close_over() -> None:
     assert refused_or_right(build)
 
 
-@wrong("world._walk_function does not look at default values")
 def test_a_mutable_default_value() -> None:
     """A list that is a default value is one list for all."""
 
@@ -508,7 +484,6 @@ def test_a_mutable_default_value() -> None:
     pytest.fail("accepted")
 
 
-@wrong("shared._kind finds the marks as substrings: a class called FinalScore is no Final")
 def test_a_class_whose_name_contains_a_mark() -> None:
     """Only the marks themselves are marks."""
 
@@ -558,7 +533,6 @@ def late_read() -> World:
     return world
 
 
-@wrong("race.races looks at adjacent steps only; one after a release has another's acquire between")
 def test_an_access_after_a_release_races_with_what_the_release_allowed() -> None:
     """``pair.x`` is read after the release, in its step, and written by whoever takes the
     lock next: no lock orders the two, and no two adjacent steps contain them."""
@@ -588,7 +562,6 @@ def reach(tried: Program, fine: bool) -> Graph:
     return searched(build(tried, fine=fine))
 
 
-@wrong("the same miss, as the random programs showed it")
 def test_no_race_means_that_finer_points_reach_nothing_new() -> None:
     """Either a race is reported, or a point before each access changes nothing."""
     coarse, fine = reach(MISSED, False), reach(MISSED, True)

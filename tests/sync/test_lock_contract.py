@@ -456,13 +456,13 @@ def test_a_woken_reader_passes_a_waiting_writer(policy, may):
 def test_a_reader_try_is_refused_while_a_writer_waits(policy):
     """A try follows the rules of a newcomer, so a waiting writer refuses it."""
     with World() as world:
-        lock, got = rwlock("it", policy), Cell()
+        lock, got, inside = rwlock("it", policy), Cell(), (Inside(), Inside())
 
     async def attempt():
         got.value = await lock.enter_try(False)
 
-    world.task("A", use, lock, "r", Inside())
-    world.task("B", use, lock, "w", Inside())
+    world.task("A", use, lock, "r", inside[0])
+    world.task("B", use, lock, "w", inside[1])
     world.task("C", attempt)
     graph = search(world)
     refused_by_a_reader = {
