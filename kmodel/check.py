@@ -23,7 +23,7 @@ from kmodel import fixes, situations, story
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution, Outcome, run
 from kmodel.explore.graph import NOWHERE, Graph, Limits, Order, Search
-from kmodel.explore.history import Divergence
+from kmodel.explore.history import Divergence, FalseLive, Histories
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.liveness import Hang, Liveness, Measure
 from kmodel.explore.purity import building
@@ -34,6 +34,7 @@ from kmodel.explore.strategy import Random, Replay, ReplayDiverged
 from kmodel.log.record import Header
 from kmodel.log.recorder import Recorder
 from kmodel.param import KernelParams
+from kmodel.point import START
 from kmodel.verdict import Evidence, Finding, Verdict
 from kmodel.world import World
 
@@ -397,6 +398,37 @@ def explore(case: Case, limits: Limits, order: Order = "dfs", tick: Tick | None 
     return Judge(case, search)
 
 
+def check_live(case: Case, limits: Limits, tick: Tick | None = None) -> Verdict:
+    """Search with keys that forget nothing, and look for a ``Loop.head`` or ``procedure`` that
+    forgets what still matters. Loops never close then, so that a limit ends it: a check
+    within bounds, breadth first."""
+    world = case.build()
+    search = Search(world, limits, "bfs", Histories(world, forgetful=False))
+    try:
+        with interruptible() as asked_to_stop, no_collector():
+            while search.advance(500):
+                if tick:
+                    tick(search.graph)
+                if asked_to_stop():
+                    search.interrupt("interrupted")
+    except FalseLive as lie:
+        return undecided(case, "check-live", "scenario-error", str(lie))
+    graph = search.graph
+    how = "all states" if graph.complete else f"the first {len(graph):,} states"
+    message = f"nothing that loops and procedures forget matters later, in {how} with full keys"
+    kept = undecided(case, "check-live", "", message)
+    evidence = attrs.evolve(
+        kept.evidence,
+        complete=graph.complete,
+        bound=graph.stopped_by or "none",
+        states=len(graph),
+        steps=graph.transitions,
+        seconds=round(graph.seconds, 3),
+    )
+    verdict = "holds" if graph.complete else "inconclusive"
+    return attrs.evolve(kept, kind=None, verdict=verdict, evidence=evidence)
+
+
 @contextmanager
 def no_collector() -> Iterator[None]:
     """The cycle collector off: a graph is large, lives on, and has no cycles to collect,
@@ -433,8 +465,9 @@ def _walk(execution: Execution, graph: Graph, chance: random.Random) -> None:
         if graph.final(state) or not onward:
             return
         able = execution.enabled()
-        # before every task has begun the search takes silent first steps in order
-        if not set(said) <= set(able) or (step >= len(row) and said != able):
+        # until every task has begun the search takes silent first steps in order
+        begun = all(op is None or op[0] is not START for op in execution.pending)
+        if not set(said) <= set(able) or (begun and said != able):
             raise Divergence(
                 f"not deterministic: after the same {step} steps {_named(graph, able)} can step, "
                 f"and {_named(graph, said)} could before"

@@ -29,6 +29,11 @@ from kmodel.verdict import Verdict
     show_default=True,
     help="Order of the complete search over exact states: depth or breadth first.",
 )
+@click.option(
+    "--check-live",
+    is_flag=True,
+    help="Instead look for a Loop.head or procedure that forgets what still matters.",
+)
 @limits
 @as_json
 def explore(
@@ -37,6 +42,7 @@ def explore(
     fix: str,
     situation: str | None,
     search: str,
+    check_live: bool,
     max_seconds: float,
     max_states: int,
     max_memory: int,
@@ -55,9 +61,10 @@ def explore(
       kmodel explore ./my_story.py --max-seconds 10 --json
     """
     from kmodel.check import Case, undecided
+    from kmodel.check import check_live as check_forgetting
     from kmodel.check import explore as search_all
     from kmodel.cli.progress import searching
-    from kmodel.explore.graph import Limits
+    from kmodel.explore.graph import Limits, Order
     from kmodel.explore.history import Divergence
     from kmodel.explore.purity import pure
     from kmodel.shared import SharedStateError
@@ -69,8 +76,11 @@ def explore(
         case = Case.of(scenario, parse_sets(sets), fix, situation)
         try:
             with searching(f"{scenario} --fix {fix}", bounds) as tick:
-                judge = search_all(case, bounds, "bfs" if search == "bfs" else "dfs", tick)
-            verdict = judge.verdict()
+                if check_live:
+                    verdict = check_forgetting(case, bounds, tick)
+                else:
+                    order: Order = "bfs" if search == "bfs" else "dfs"
+                    verdict = search_all(case, bounds, order, tick).verdict()
         except Divergence as error:
             verdict = undecided(case, search, "nondeterminism", str(error))
         except (ScenarioError, SharedStateError) as error:
@@ -79,6 +89,8 @@ def explore(
         print_json(verdict.document())
     else:
         click.echo("\n".join(report(verdict)))
+    if check_live and verdict.kind is None:
+        return  # nothing found is all that it can say
     finish(verdict, verdict.evidence.bound == "interrupted")
 
 
@@ -95,6 +107,8 @@ def report(verdict: Verdict) -> list[str]:
         lines += ["", f"  kmodel replay {verdict.replay}"]
     counts: dict[str, Any] = verdict.counts
     if not counts:
+        if verdict.evidence.states:
+            lines.append(f"  evidence: {evidence_line(verdict)}")
         return lines
     failures = ", ".join(f"{k}: {most(v)}" for k, v in counts["pool_failures"].items())
     lines += [

@@ -1,0 +1,166 @@
+"""The decision matrix: its units, its cells, and that processes change nothing."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from kmodel import compare, fixes, situations
+from kmodel.check import ENDS, NO_LIVELOCK
+from kmodel.cli.compare import status
+from kmodel.compare import Cell, Unit, cells, judge, judge_all, units
+from kmodel.explore.graph import Limits
+
+VARIANTS = [
+    {"lap": "wakes", "rwlock": "wake-all"},
+    {"lap": "wakes", "rwlock": "wake-one-writer"},
+    {"lap": "silent", "rwlock": "wake-all"},
+    {"lap": "silent", "rwlock": "wake-one-writer"},
+]
+SMALL = {"cpus": 1}
+
+
+def work(*chosen: str, given: dict[str, Any] | None = None) -> list[Unit]:
+    return units(list(chosen), ["contention"], SMALL | (given or {}), Limits())
+
+
+@cache
+def matrix() -> tuple[Cell, ...]:
+    """All fixes with one CPU that faults."""
+    todo = work(*fixes.names())
+    return tuple(cells([judge(unit) for unit in todo], todo))
+
+
+def cell(fix: str) -> Cell:
+    return next(one for one in matrix() if one.fix == fix)
+
+
+# what there is to do
+
+
+def test_a_unit_for_each_fix_and_variant() -> None:
+    """In the order of the fixes, then of the variants."""
+    found = work("wait", "populate")
+    assert [(unit.fix, unit.variant) for unit in found] == [
+        (fix, variant) for fix in ("wait", "populate") for variant in VARIANTS
+    ]
+
+
+def test_a_variant_that_contradicts_what_is_given_is_left_out() -> None:
+    """What the user sets is not varied."""
+    found = work("wait", given={"lap": "silent"})
+    assert [unit.variant for unit in found] == VARIANTS[2:]
+    assert work("wait", given={"lap": "silent", "rwlock": "hand-off"}) == []
+
+
+def test_everything_is_every_fix_and_situation() -> None:
+    """And each situation judges properties that there are."""
+    from kmodel.check import PROPERTIES
+
+    assert compare.everything() == (fixes.names(), situations.names())
+    for name in situations.names():
+        situation = situations.load(name)
+        assert set(situation.properties) <= set(PROPERTIES)
+        assert situation.combinations()
+
+
+# what comes of it
+
+
+def test_the_matrix_answers_the_question() -> None:
+    """Fix by fix, property by property."""
+    found = {
+        one.fix: {name: (one.on(name).verdict, one.on(name).kind) for name in (NO_LIVELOCK, ENDS)}
+        for one in matrix()
+    }
+    assert found["wait"][NO_LIVELOCK] == ("violated", "livelock")
+    assert found["wait"][ENDS] == ("violated", "lost-wakeup")
+    assert found["lock-retry"][NO_LIVELOCK] == ("violated", "livelock")
+    assert found["lock-retry"][ENDS] == ("violated", "livelock")
+    assert found["populate"] == {NO_LIVELOCK: ("holds", None), ENDS: ("holds", None)}
+
+
+def test_the_worst_variant_is_the_headline() -> None:
+    """No variant of a cell is worse than the one in front."""
+    for one in matrix():
+        worst = one.worst.verdict.badness()
+        assert all(worst <= judged.verdict.badness() for judged in one.variants)
+        assert [judged.unit.variant for judged in one.variants] == VARIANTS
+
+
+def test_a_cells_document_is_the_worst_verdict_with_all_variants() -> None:
+    """The verdict document's keys, and under ``variants`` each one whole."""
+    document = cell("wait").document()
+    plain = cell("wait").worst.verdict.document()
+    assert {key: document[key] for key in plain} == plain
+    assert set(document) - set(plain) == {"properties", "variants"}
+    assert set(document["properties"]) == {NO_LIVELOCK, ENDS}
+    assert [v["variant"] for v in document["variants"]] == VARIANTS
+    for variant in document["variants"]:
+        assert set(variant) == set(plain) | {"variant", "properties"}
+        assert variant["params"]["lap"] == variant["variant"]["lap"]
+        assert variant["situation"] == "contention"
+
+
+def test_each_variant_has_its_random_runs() -> None:
+    """Means beside the most of any run, and no mean above it."""
+    for one in matrix():
+        for judged in one.variants:
+            counts = judged.verdict.counts
+            assert counts["random"]["runs"] == compare.RANDOM_RUNS
+            most = counts["refaults"]
+            assert most is None or counts["random"]["mean_refaults"] <= most
+
+
+def test_cells_are_in_the_order_asked_for_however_they_finish() -> None:
+    """Processes finish as they like."""
+    todo = work("populate", "wait")
+    done = [judged for one in matrix() for judged in one.variants]
+    shuffled = [judged for judged in reversed(done) if judged.unit.fix in ("populate", "wait")]
+    found = cells(shuffled, todo)
+    assert [one.fix for one in found] == ["populate", "wait"]
+    assert all([v.unit.variant for v in one.variants] == VARIANTS for one in found)
+
+
+def test_unfinished_variants_are_missing() -> None:
+    """After Ctrl-C the cells show what there is."""
+    todo = work("populate", "wait")
+    first = cell("populate").variants[:1]
+    (found,) = cells(list(first), todo)
+    assert found.variants == first
+
+
+def test_two_processes_judge_like_one() -> None:
+    """A unit is a pure function of plain data."""
+
+    def documents(jobs: int) -> list[dict[str, Any]]:
+        todo = work("lock-retry", given={"lap": "wakes"})
+        found = [cell.document() for cell in cells(list(judge_all(todo, jobs)), todo)]
+        for document in found:
+            for one in (document, *document["variants"]):
+                one["evidence"].pop("seconds")
+        return found
+
+    assert documents(2) == documents(1)
+
+
+# the exit status
+
+
+def cut_short() -> Cell:
+    todo = units(["populate"], ["contention"], {"lap": "wakes"}, Limits(states=100))
+    return cells([judge(unit) for unit in todo[:1]], todo)[0]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_status_says_whether_all_is_decided(check: bool) -> None:
+    """0 once each cell is; 4 if one is not, or there is none; with --check 1 on a violation."""
+    holds, broken, open_ = cell("populate"), cell("wait"), cut_short()
+    assert open_.worst.verdict.verdict == "inconclusive"
+    assert status([holds], check) == 0
+    assert status([holds, broken], check) == (1 if check else 0)
+    assert status([holds, open_], check) == 4
+    assert status([broken, open_], check) == (1 if check else 4)
+    assert status([], check) == 4

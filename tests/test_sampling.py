@@ -1,0 +1,177 @@
+"""Random runs: the same seed, the same run; and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import stories
+
+from kmodel.check import Case, sample
+from kmodel.explore.history import Divergence
+from kmodel.explore.purity import pure
+from kmodel.sampling import KEPT_FAILURES, Run, Sampler, assert_same
+from kmodel.verdict import Verdict
+
+MAP = "contended_kernel_map"
+
+
+def sampled(
+    logs: Path,
+    name: str = MAP,
+    fix: str = "wait",
+    runs: int = 1,
+    seed: int = 0,
+    max_steps: int = 5000,
+    **params: Any,
+) -> Sampler:
+    with pure():
+        sampler = Sampler(Case.of(name, params, fix), seed, logs, max_steps)
+        sampler.take(runs, lambda run: None)
+    return sampler
+
+
+def test_runs_are_numbered_by_their_seeds(tmp_path: Path) -> None:
+    """Run N has seed SEED + N, and is the run that this seed gives alone."""
+    runs = sampled(tmp_path, runs=5, seed=10).runs
+    assert [run.seed for run in runs] == [10, 11, 12, 13, 14]
+    (alone,) = sampled(tmp_path, seed=13).runs
+    assert (alone.digest, alone.schedule) == (runs[3].digest, runs[3].schedule)
+    assert len({run.schedule for run in runs}) == 5
+
+
+def test_only_the_first_run_is_written_if_none_breaks(tmp_path: Path) -> None:
+    """Its log is where the run says, with its digest at the end."""
+    sampler = sampled(tmp_path, fix="populate", runs=5)
+    assert [run.log is not None for run in sampler.runs] == [True, False, False, False, False]
+    log = sampler.runs[0].log
+    assert log is not None
+    assert log.parent.parent == tmp_path
+    assert sampler.runs[0].digest in log.read_text().splitlines()[-1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_broken_runs_are_written_up_to_a_number(tmp_path: Path) -> None:
+    """The first ones suffice."""
+    path = stories.write(tmp_path, stories.LEAK)
+    logs = tmp_path / "logs"
+    sampler = sampled(logs, path, runs=KEPT_FAILURES + 5)
+    assert len(sampler.broken) == KEPT_FAILURES + 5
+    assert len(list(logs.iterdir())) == KEPT_FAILURES
+    assert {run.outcome.kind for run in sampler.broken} == {"leak"}
+
+
+def verdict_of(folder: Path, text: str, runs: int = 20) -> Verdict:
+    return sampled(folder / "logs", stories.write(folder, text), runs=runs).verdict()
+
+
+def test_a_sample_that_found_nothing_is_inconclusive(tmp_path: Path) -> None:
+    """It says so, and that it is a sample."""
+    verdict = sampled(tmp_path, fix="populate", runs=30).verdict()
+    assert (verdict.verdict, verdict.kind, verdict.replay) == ("inconclusive", None, None)
+    assert (verdict.evidence.bound, verdict.evidence.complete) == ("samples", False)
+    assert verdict.evidence.executions == 30
+    assert verdict.strategy == "random"
+    assert "proves nothing" in verdict.message
+    assert verdict.reached == {"a NOWAIT get was refused by the map lock": True}
+
+
+def test_the_sums_are_of_all_runs(tmp_path: Path) -> None:
+    """Refaults, failures by cause, laps, and how the runs ended."""
+    sampler = sampled(tmp_path, runs=20)
+    counts = sampler.counts()
+    assert counts["runs"] == 20
+    assert sum(counts["ended"].values()) == 20
+    assert counts["refaults"] == sum(run.counts["refaults"] for run in sampler.runs) > 0
+    assert counts["pool_failures"] == {"map lock refused": counts["refaults"]}
+    assert counts["kills"] == 0
+
+
+def test_a_broken_run_is_a_violation_with_its_replay(tmp_path: Path) -> None:
+    """The first broken run is the one that is shown."""
+    verdict = verdict_of(tmp_path, stories.LEAK)
+    assert (verdict.verdict, verdict.kind, verdict.property) == ("violated", "leak", "no leak")
+    assert verdict.replay is not None
+    assert verdict.log is not None
+    assert Path(verdict.log).is_file()
+
+
+def test_a_deadlock_met_by_chance_is_a_violation(tmp_path: Path) -> None:
+    """Nobody can step, and the message says who waits where."""
+    verdict = verdict_of(tmp_path, stories.CROSSED)
+    assert (verdict.verdict, verdict.kind, verdict.property) == ("violated", "deadlock", "ends")
+    assert "A0 at mutex.enter two" in verdict.message
+    assert "B0 at mutex.enter one" in verdict.message
+
+
+def test_an_error_of_the_scenario_is_no_violation(tmp_path: Path) -> None:
+    """It says nothing about the kernel."""
+    verdict = verdict_of(tmp_path, stories.step("{}['key']"))
+    assert (verdict.verdict, verdict.kind) == ("inconclusive", "scenario-error")
+
+
+def test_a_run_given_up_is_said_to_be(tmp_path: Path) -> None:
+    """With the seed, who was where, and the bound."""
+    sampler = sampled(tmp_path, runs=3, max_steps=10)
+    verdict = sampler.verdict()
+    assert (verdict.verdict, verdict.evidence.bound) == ("inconclusive", "10 steps")
+    assert "3 of 3 runs were not over after 10 steps (seed 0: " in verdict.message
+    assert {run.outcome.kind for run in sampler.runs} == {"limit"}
+
+
+def test_findings_do_not_break_a_run(tmp_path: Path) -> None:
+    """resident_count drifts; that is told beside the verdict."""
+    verdict = sampled(tmp_path, runs=30).verdict()
+    assert [finding.property for finding in verdict.findings] == ["resident_count of p0"]
+    assert verdict.verdict == "inconclusive"
+
+
+def test_chance_in_a_task_is_a_divergence(tmp_path: Path) -> None:
+    """The first run is taken twice, and the two must be alike."""
+    path = stories.write(tmp_path, stories.CHANCE)
+    with pytest.raises(Divergence, match="not deterministic: seed 0 gave two different runs"):
+        for _ in range(20):
+            sampled(tmp_path / "logs", path)
+
+
+def test_two_runs_that_differ_say_where_they_part(tmp_path: Path) -> None:
+    """The first step at which the schedules differ."""
+    (run,) = sampled(tmp_path).runs
+    schedule = run.schedule
+    other = attrs.evolve(run, digest="other", schedule=schedule[:5] + b"\x09" + schedule[6:])
+    assert_same(run, run)
+    with pytest.raises(Divergence, match="part at step 5"):
+        assert_same(run, other)
+
+
+def test_ticks_come_with_each_run(tmp_path: Path) -> None:
+    """For a progress bar."""
+    seen: list[Run] = []
+    tick: Callable[[Run], None] = seen.append
+    with pure():
+        sampler = Sampler(Case.of(MAP, {}, "populate"), 0, tmp_path)
+        sampler.take(4, tick)
+    assert seen == sampler.runs
+
+
+def test_the_matrix_samples_on_the_inner_loop() -> None:
+    """The same seeds give the same means, as often as asked."""
+    with pure():
+        case = Case.of(MAP, {"cpus": 1}, "populate")
+        one, two = sample(case, 0, 20), sample(case, 0, 20)
+    assert one == two
+    assert (one["runs"], one["seed"], one["ended"]) == (20, 0, {"done": 20})
+    assert 0 < one["mean_refaults"] <= 1
+
+
+def test_both_ways_of_sampling_take_the_same_runs(tmp_path: Path) -> None:
+    """Trio tasks and the inner loop: the same seeds, the same sums."""
+    sampler = sampled(tmp_path, fix="populate", runs=20)
+    with pure():
+        means = sample(sampler.case, 0, 20)
+    assert means["mean_refaults"] == round(sampler.counts()["refaults"] / 20, 2)
+    steps = sum(run.outcome.steps for run in sampler.runs)
+    assert means["mean_steps"] == round(steps / 20, 1)

@@ -1,0 +1,197 @@
+"""Scenario files: what is read from them, and what is said about bad ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import stories
+
+from kmodel import fixes, story
+from kmodel.param import KernelParams
+from kmodel.story import UsageError
+from kmodel.world import ScenarioError
+
+OWN = '''"""Tells of parameters.
+
+And more."""
+from typing import Literal
+
+from kmodel import Machine, parameter, scenario
+
+
+@scenario
+def own(
+    m: Machine,
+    many: int = parameter(2, 1, 5, "how many"),
+    plain: int = 7,
+    flag: bool = False,
+    word: str = "hey",
+    mode: Literal["fast", "slow"] = "fast",
+) -> None:
+    m.cpu("A", m.process().fault(0x20_0000))
+'''
+
+
+def load(folder: Path, text: str) -> story.Scenario:
+    return story.load(stories.write(folder, text))
+
+
+# loading
+
+
+def test_every_packaged_scenario_loads_and_builds() -> None:
+    """By name, with its defaults; its docstring's first line is its summary."""
+    assert "contended_kernel_map" in story.names()
+    for name in story.names():
+        loaded = story.load(name)
+        assert (loaded.name, loaded.story.splitlines()[0]) == (name, loaded.summary)
+        own, kernel = story.structure(loaded, {})
+        world = loaded.build(own, kernel, fixes.load("wait"))
+        assert any(task.obliged for task in world.tasks)
+
+
+def test_a_file_of_ones_own_is_found_by_its_path(tmp_path: Path) -> None:
+    """Its name is the path, so that a token finds it again."""
+    path = stories.write(tmp_path, OWN)
+    loaded = story.load(path)
+    assert loaded.name == path
+    assert loaded.summary == "Tells of parameters."
+
+
+def test_the_digest_is_of_the_text(tmp_path: Path) -> None:
+    """Another text, another digest; the same text, the same."""
+    one = load(tmp_path, OWN).digest
+    assert load(tmp_path, OWN).digest == one
+    assert load(tmp_path, OWN + "\n# changed\n").digest != one
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("contended_kernel_mpa", "Did you mean 'contended_kernel_map'?"),
+        ("zzz", "There are: contended_kernel_map"),
+        ("nowhere.py", "No scenario file nowhere.py: there is no such file."),
+        ("./no/such", "there is no such file"),
+    ],
+)
+def test_what_is_no_scenario_is_a_usage_error(name: str, words: str) -> None:
+    """A name gets a hint, a path none."""
+    with pytest.raises(UsageError, match=re.escape(words)):
+        story.load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def broken(:\n", "SyntaxError"),
+        ("x = 1 / 0\n", "ZeroDivisionError: division by zero (story.py, line 1)"),
+        ("import no_such_module_at_all\n", "ModuleNotFoundError"),
+        ("x = 1\n", "has 0 functions marked @scenario, and needs one"),
+        (
+            OWN + "\n@scenario\ndef other(m): pass\n",
+            "has 2 functions marked @scenario, and needs one",
+        ),
+        (OWN.replace("plain: int = 7", "plain: int"), "parameter 'plain' has no default"),
+        (OWN.replace("plain: int = 7", "plain: float = 0.5"), "has type <class 'float'>; use int"),
+    ],
+)
+def test_a_bad_file_is_an_error_of_the_scenario(tmp_path: Path, text: str, words: str) -> None:
+    """The message names the file, and what to do."""
+    text = text.replace("many: int = parameter(2, 1, 5, \"how many\"),\n    plain: int,", "plain: int,")
+    with pytest.raises(ScenarioError) as refused:
+        load(tmp_path, text)
+    assert words in str(refused.value)
+    assert "story.py" in str(refused.value)
+
+
+def test_a_scenario_that_raises_while_it_is_built_says_where(tmp_path: Path) -> None:
+    """The line of the user's own file, not of kmodel."""
+    loaded = load(tmp_path, stories.build("{}['key']"))
+    with pytest.raises(ScenarioError) as refused:
+        loaded.build({}, KernelParams(), fixes.load("wait"))
+    assert "failed while it was being built: KeyError: 'key' (story.py, line 8)" in str(refused.value)
+
+
+def test_machines_that_cannot_be_built_say_which_limit(tmp_path: Path) -> None:
+    """Too few pages for what boot takes: named, not a crash."""
+    loaded = load(tmp_path, OWN)
+    with pytest.raises(ScenarioError, match="raise kva_pages"):
+        loaded.build(
+            attrs.asdict(loaded.own()), KernelParams(kva_pages=0), fixes.load("wait")
+        )
+
+
+# parameters
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> story.Scenario:
+    return load(tmp_path, OWN)
+
+
+def test_parameters_are_split_between_scenario_and_machine(own: story.Scenario) -> None:
+    """Each gets its own, and defaults for the rest."""
+    mine, kernel = story.structure(own, {"many": 3, "npages": 32, "flag": True})
+    assert mine == {"many": 3, "plain": 7, "flag": True, "word": "hey", "mode": "fast"}
+    assert kernel == KernelParams(npages=32)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"many": 0}, "many: 0 is out of range: 1 to 5"),
+        ({"many": 6}, "many: 6 is out of range: 1 to 5"),
+        ({"many": "x"}, "many: 'x' is not a whole number"),
+        ({"many": True}, "many: True is not a whole number"),
+        ({"flag": 1}, "flag: 1 is not true or false"),
+        ({"word": 3}, "word: 3 is not a word"),
+        ({"mode": "middling"}, "mode: 'middling' is none of: fast, slow"),
+        ({"lap": "loud"}, "lap: 'loud' is none of: wakes, silent"),
+        ({"npages": 3}, "npages: 3 is out of range: 4 to 4096"),
+        ({"mony": 3}, "mony: no such parameter. Did you mean 'many'?"),
+        ({"reserve_kernel": 64}, "reserve_kernel (64) must be below npages (64)"),
+        ({"swap_used": 200}, "swap_used (200) must not exceed swap_pages (100)"),
+    ],
+)
+def test_a_bad_parameter_is_named(
+    own: story.Scenario, given: dict[str, Any], words: str
+) -> None:
+    """With its value and what is allowed."""
+    with pytest.raises(UsageError, match=re.escape(words)):
+        story.structure(own, given)
+
+
+def test_all_bad_parameters_are_named_at_once(own: story.Scenario) -> None:
+    """Nobody likes to be told one by one."""
+    given = {"many": 9, "plain": "x", "mode": "odd", "npages": 1, "lap": "loud", "nix": 1}
+    with pytest.raises(UsageError) as refused:
+        story.structure(own, given)
+    for name in given:
+        assert f"  {name}: " in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1 + len(given)
+
+
+def test_words_become_values() -> None:
+    """Numbers in any base, truth values, and words."""
+    sets = ("a=1", "b=0x20", "c=true", "d=False", "e=wake-all", "f=-3", "g=x=y", "h=")
+    assert story.parse_sets(sets) == {
+        "a": 1,
+        "b": 32,
+        "c": True,
+        "d": False,
+        "e": "wake-all",
+        "f": -3,
+        "g": "x=y",
+        "h": "",
+    }
+
+
+@pytest.mark.parametrize("word", ["", "cpus", "=3", "="])
+def test_a_word_that_sets_nothing_is_a_usage_error(word: str) -> None:
+    """It has to be NAME=VALUE."""
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        story.parse_sets((word,))
