@@ -2,15 +2,16 @@
 
 The floors; a module imports only lower ones:
 
-    0  point shared world event panic param   giving up the CPU; state that the engine sees
+    0  point recorder shared table world      giving up the CPU; state that the engine sees
+       event panic param                      what can happen; broken rules; sizes
     1  sync/                                  channels, mutexes, sleeping locks
     2  vm/                                    pages, kernel memory, pools, maps, amaps
     3  pmap/                                  page tables: enter (never sleeps), populate (may)
     4  fault fixes/ pagedaemon                the fault path, and what it does on a failure
-    5  machine story situations/                  boots 1-4, one task a CPU; the worlds to try it in
+    5  machine story situations/              boots 1-4, one task a CPU; the worlds to try it in
     -  explore/                               beside 1-5, on floor 0: runs, searches, judges
-    6  check                                  the only joint: scenario x strategy -> verdict
-    7  log/ cli/                              records, and the command line
+    6  log/ check compare sampling verdict    records; the only joint: scenario x search -> verdict
+    7  cli/                                   the command line
 
 Importing this loads nothing; the names below are looked up when first used.
 """
@@ -26,9 +27,9 @@ _PUBLIC = {
     "Machine": "kmodel.machine",
     "scenario": "kmodel.story",
     "parameter": "kmodel.story",
-    "Table": "kmodel.shared",
-    "Sparse": "kmodel.shared",
-    "Stamp": "kmodel.shared",
+    "Table": "kmodel.table",
+    "Sparse": "kmodel.table",
+    "Stamp": "kmodel.table",
     "Statistic": "kmodel.shared",
     "Atomic": "kmodel.shared",
     "operation": "kmodel.point",

@@ -19,11 +19,11 @@ from typing import Any, Final
 import attrs
 
 import kmodel
-from kmodel import fixes, situations, story
+from kmodel import fixes, settings, situations, story
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution, Outcome, run
 from kmodel.explore.graph import NOWHERE, Graph, Limits, Order, Search
-from kmodel.explore.history import Divergence, FalseLive, Histories
+from kmodel.explore.history import FalseLive, Histories
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.liveness import Hang, Liveness, Measure
 from kmodel.explore.purity import building
@@ -31,6 +31,7 @@ from kmodel.explore.race import races
 from kmodel.explore.schedule import Token, digits
 from kmodel.explore.snapshot import snapshot
 from kmodel.explore.strategy import Random, Replay, ReplayDiverged
+from kmodel.explore.tree import Divergence
 from kmodel.log.record import Header
 from kmodel.log.recorder import Recorder
 from kmodel.param import KernelParams
@@ -74,16 +75,16 @@ class Case:
     ) -> Case:
         """Load and check everything; ``UsageError`` names what is not there."""
         if fix not in fixes.names():
-            raise story.UsageError(f"No fix {fix!r}.{story.did_you_mean(fix, fixes.names())}")
+            raise settings.UsageError(f"No fix {fix!r}.{settings.did_you_mean(fix, fixes.names())}")
         params: dict[str, Any] = {}
         if situation is not None:
             if situation not in situations.names():
-                hint = story.did_you_mean(situation, situations.names())
-                raise story.UsageError(f"No situation {situation!r}.{hint}")
+                hint = settings.did_you_mean(situation, situations.names())
+                raise settings.UsageError(f"No situation {situation!r}.{hint}")
             params |= situations.load(situation).params
         with building():
             loaded = story.load(name)
-        own, kernel = story.structure(loaded, params | given)
+        own, kernel = settings.structure(loaded.own, params | given)
         return cls(loaded, own, kernel, fix, situation)
 
     def build(self) -> World:

@@ -14,7 +14,8 @@ from kmodel.event import mark, say
 from kmodel.fixes import Fix
 from kmodel.panic import Panic
 from kmodel.param import PAGE_SHIFT, PAGE_SIZE, KernelParams
-from kmodel.pmap.pmap import ENOMEM, Pmap, PmapPools
+from kmodel.pmap.pmap import ENOMEM, Pmap
+from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import check_address
 from kmodel.point import Loop, procedure
 from kmodel.shared import shared

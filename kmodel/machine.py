@@ -14,7 +14,7 @@ from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
 from kmodel.param import PAGE_SIZE, KernelParams, contradictions
-from kmodel.pmap.pmap import PmapPools
+from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.point import Task
 from kmodel.vm.amap import AnonPool

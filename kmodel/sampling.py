@@ -13,11 +13,12 @@ import trio
 
 from kmodel.check import ASSUMPTIONS, MAX_STEPS, Case, Counting, make_token, show
 from kmodel.explore.execution import Execution, Observer, Outcome
-from kmodel.explore.history import Divergence
 from kmodel.explore.host import TrioHost
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.strategy import Random
+from kmodel.explore.tree import Divergence
 from kmodel.log.recorder import Recorder
+from kmodel.untracked import refuse_untracked
 from kmodel.verdict import Evidence, Finding, Verdict
 
 KEPT_FAILURES: Final = 10
@@ -53,7 +54,9 @@ class Sampler:
         self.reached: set[str] = set()
         self.interrupted = False
         self._began = time.monotonic()
-        case.build().refuse_untracked()
+        world = case.build()
+        world.seal()
+        refuse_untracked(world)
 
     def take(self, runs: int, tick: Callable[[Run], None]) -> None:
         """So many runs, each with the next seed; Ctrl-C ends it early and keeps them."""

@@ -16,11 +16,11 @@ import trio
 from kmodel import check, situations
 from kmodel.check import ENDS, NO_LIVELOCK, Case, Judge, Shown, show
 from kmodel.explore.graph import Limits
-from kmodel.explore.history import Divergence
 from kmodel.explore.host import TrioHost
 from kmodel.explore.schedule import Token
+from kmodel.explore.tree import Divergence
 from kmodel.param import KernelParams
-from kmodel.story import UsageError
+from kmodel.settings import UsageError
 from kmodel.verdict import EXIT, SCHEMA, SEVERITY, Verdict
 
 MAP = "contended_kernel_map"

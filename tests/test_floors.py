@@ -12,7 +12,7 @@ import kmodel
 
 ROOT = Path(kmodel.__file__).parent
 
-FLOOR0 = {"point", "shared", "world", "event", "panic", "param"}
+FLOOR0 = {"point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"}
 FLOOR6 = {"log", "check", "compare", "sampling", "verdict"}
 FLOORS = {
     **dict.fromkeys(FLOOR0, 0),
@@ -20,7 +20,7 @@ FLOORS = {
     "vm": 2,
     "pmap": 3,
     **dict.fromkeys(("fault", "fixes", "pagedaemon"), 4),
-    **dict.fromkeys(("machine", "situations", "story"), 5),
+    **dict.fromkeys(("machine", "settings", "situations", "story"), 5),
     **dict.fromkeys(FLOOR6, 6),
     **dict.fromkeys(("cli", "__main__"), 7),
 }

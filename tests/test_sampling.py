@@ -11,8 +11,8 @@ import pytest
 import stories
 
 from kmodel.check import Case, sample
-from kmodel.explore.history import Divergence
 from kmodel.explore.purity import pure
+from kmodel.explore.tree import Divergence
 from kmodel.sampling import KEPT_FAILURES, Run, Sampler, assert_same
 from kmodel.verdict import Verdict
 

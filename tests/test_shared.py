@@ -7,21 +7,9 @@ import pytest
 from worlds import Cell, Refused, at_end, everywhere, run, search, stuck
 
 from kmodel.point import Loop, operation, pause
-from kmodel.shared import (
-    MAX_CODES,
-    Atomic,
-    Hidden,
-    LimitReached,
-    Recorder,
-    SharedStateError,
-    Sparse,
-    Stamp,
-    Statistic,
-    Table,
-    fields,
-    observe,
-    shared,
-)
+from kmodel.recorder import MAX_CODES, LimitReached, Recorder, SharedStateError
+from kmodel.shared import Atomic, Hidden, Statistic, fields, shared
+from kmodel.table import Sparse, Stamp, Table, observe
 from kmodel.world import World
 
 

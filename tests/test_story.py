@@ -10,9 +10,9 @@ import attrs
 import pytest
 import stories
 
-from kmodel import fixes, story
+from kmodel import fixes, settings, story
 from kmodel.param import KernelParams
-from kmodel.story import UsageError
+from kmodel.settings import UsageError
 from kmodel.world import ScenarioError
 
 OWN = '''"""Tells of parameters.
@@ -49,7 +49,7 @@ def test_every_packaged_scenario_loads_and_builds() -> None:
     for name in story.names():
         loaded = story.load(name)
         assert (loaded.name, loaded.story.splitlines()[0]) == (name, loaded.summary)
-        own, kernel = story.structure(loaded, {})
+        own, kernel = settings.structure(loaded.own, {})
         world = loaded.build(own, kernel, fixes.load("wait"))
         assert any(task.obliged for task in world.tasks)
 
@@ -101,7 +101,9 @@ def test_what_is_no_scenario_is_a_usage_error(name: str, words: str) -> None:
 )
 def test_a_bad_file_is_an_error_of_the_scenario(tmp_path: Path, text: str, words: str) -> None:
     """The message names the file, and what to do."""
-    text = text.replace("many: int = parameter(2, 1, 5, \"how many\"),\n    plain: int,", "plain: int,")
+    text = text.replace(
+        'many: int = parameter(2, 1, 5, "how many"),\n    plain: int,', "plain: int,"
+    )
     with pytest.raises(ScenarioError) as refused:
         load(tmp_path, text)
     assert words in str(refused.value)
@@ -113,16 +115,16 @@ def test_a_scenario_that_raises_while_it_is_built_says_where(tmp_path: Path) -> 
     loaded = load(tmp_path, stories.build("{}['key']"))
     with pytest.raises(ScenarioError) as refused:
         loaded.build({}, KernelParams(), fixes.load("wait"))
-    assert "failed while it was being built: KeyError: 'key' (story.py, line 8)" in str(refused.value)
+    assert "failed while it was being built: KeyError: 'key' (story.py, line 8)" in str(
+        refused.value
+    )
 
 
 def test_machines_that_cannot_be_built_say_which_limit(tmp_path: Path) -> None:
     """Too few pages for what boot takes: named, not a crash."""
     loaded = load(tmp_path, OWN)
     with pytest.raises(ScenarioError, match="raise kva_pages"):
-        loaded.build(
-            attrs.asdict(loaded.own()), KernelParams(kva_pages=0), fixes.load("wait")
-        )
+        loaded.build(attrs.asdict(loaded.own()), KernelParams(kva_pages=0), fixes.load("wait"))
 
 
 # parameters
@@ -135,7 +137,7 @@ def own(tmp_path: Path) -> story.Scenario:
 
 def test_parameters_are_split_between_scenario_and_machine(own: story.Scenario) -> None:
     """Each gets its own, and defaults for the rest."""
-    mine, kernel = story.structure(own, {"many": 3, "npages": 32, "flag": True})
+    mine, kernel = settings.structure(own.own, {"many": 3, "npages": 32, "flag": True})
     assert mine == {"many": 3, "plain": 7, "flag": True, "word": "hey", "mode": "fast"}
     assert kernel == KernelParams(npages=32)
 
@@ -152,24 +154,22 @@ def test_parameters_are_split_between_scenario_and_machine(own: story.Scenario) 
         ({"mode": "middling"}, "mode: 'middling' is none of: fast, slow"),
         ({"lap": "loud"}, "lap: 'loud' is none of: wakes, silent"),
         ({"npages": 3}, "npages: 3 is out of range: 4 to 4096"),
-        ({"mony": 3}, "mony: no such parameter. Did you mean 'many'?"),
+        ({"plian": 3}, "plian: no such parameter. Did you mean 'plain'?"),
         ({"reserve_kernel": 64}, "reserve_kernel (64) must be below npages (64)"),
         ({"swap_used": 200}, "swap_used (200) must not exceed swap_pages (100)"),
     ],
 )
-def test_a_bad_parameter_is_named(
-    own: story.Scenario, given: dict[str, Any], words: str
-) -> None:
+def test_a_bad_parameter_is_named(own: story.Scenario, given: dict[str, Any], words: str) -> None:
     """With its value and what is allowed."""
     with pytest.raises(UsageError, match=re.escape(words)):
-        story.structure(own, given)
+        settings.structure(own.own, given)
 
 
 def test_all_bad_parameters_are_named_at_once(own: story.Scenario) -> None:
     """Nobody likes to be told one by one."""
     given = {"many": 9, "plain": "x", "mode": "odd", "npages": 1, "lap": "loud", "nix": 1}
     with pytest.raises(UsageError) as refused:
-        story.structure(own, given)
+        settings.structure(own.own, given)
     for name in given:
         assert f"  {name}: " in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1 + len(given)
@@ -178,7 +178,7 @@ def test_all_bad_parameters_are_named_at_once(own: story.Scenario) -> None:
 def test_words_become_values() -> None:
     """Numbers in any base, truth values, and words."""
     sets = ("a=1", "b=0x20", "c=true", "d=False", "e=wake-all", "f=-3", "g=x=y", "h=")
-    assert story.parse_sets(sets) == {
+    assert settings.parse_sets(sets) == {
         "a": 1,
         "b": 32,
         "c": True,
@@ -194,4 +194,4 @@ def test_words_become_values() -> None:
 def test_a_word_that_sets_nothing_is_a_usage_error(word: str) -> None:
     """It has to be NAME=VALUE."""
     with pytest.raises(UsageError, match="NAME=VALUE"):
-        story.parse_sets((word,))
+        settings.parse_sets((word,))

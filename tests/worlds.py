@@ -15,8 +15,9 @@ from kmodel import fixes
 from kmodel.explore.execution import Execution, Outcome
 from kmodel.explore.execution import run as run_loop
 from kmodel.explore.graph import Graph, Limits, Search, Violation
-from kmodel.explore.history import Leaf, Node
+from kmodel.explore.history import Node
 from kmodel.explore.strategy import Random
+from kmodel.explore.tree import Leaf
 from kmodel.machine import Machine
 from kmodel.param import KernelParams
 from kmodel.shared import shared

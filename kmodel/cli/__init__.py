@@ -94,12 +94,12 @@ def _explained(error: Exception) -> int:
 
 
 def _known(error: Exception) -> list[tuple[bool, int]]:
-    from kmodel.explore.history import Divergence
     from kmodel.explore.schedule import TokenError
     from kmodel.explore.strategy import ReplayDiverged
+    from kmodel.explore.tree import Divergence
     from kmodel.log.runs import LogError
-    from kmodel.shared import SharedStateError
-    from kmodel.story import UsageError
+    from kmodel.recorder import SharedStateError
+    from kmodel.settings import UsageError
     from kmodel.world import ScenarioError
 
     table: dict[Any, int] = {

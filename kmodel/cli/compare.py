@@ -58,7 +58,7 @@ def compare(
     from kmodel.cli.progress import counting
     from kmodel.compare import SCHEMA, cells, default_jobs, judge_all, units
     from kmodel.explore.graph import Limits
-    from kmodel.story import UsageError, did_you_mean, parse_sets
+    from kmodel.settings import UsageError, did_you_mean, parse_sets
 
     chosen = list(fix) or fixes.names()
     places = list(where) or situations.names()

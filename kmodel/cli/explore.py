@@ -65,10 +65,10 @@ def explore(
     from kmodel.check import explore as search_all
     from kmodel.cli.progress import searching
     from kmodel.explore.graph import Limits, Order
-    from kmodel.explore.history import Divergence
     from kmodel.explore.purity import pure
-    from kmodel.shared import SharedStateError
-    from kmodel.story import parse_sets
+    from kmodel.explore.tree import Divergence
+    from kmodel.recorder import SharedStateError
+    from kmodel.settings import parse_sets
     from kmodel.world import ScenarioError
 
     bounds = Limits(states=max_states, seconds=max_seconds, memory=max_memory << 20)

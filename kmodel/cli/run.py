@@ -71,11 +71,11 @@ def run(
     """
     from kmodel.check import Case, undecided
     from kmodel.cli.progress import counting
-    from kmodel.explore.history import Divergence
     from kmodel.explore.purity import pure
+    from kmodel.explore.tree import Divergence
+    from kmodel.recorder import SharedStateError
     from kmodel.sampling import Sampler
-    from kmodel.shared import SharedStateError
-    from kmodel.story import parse_sets
+    from kmodel.settings import parse_sets
     from kmodel.world import ScenarioError
 
     with pure():

@@ -8,7 +8,7 @@ from typing import Final
 import kmodel
 from kmodel.panic import Panic
 from kmodel.point import Task
-from kmodel.shared import SharedStateError
+from kmodel.recorder import SharedStateError
 from kmodel.world import ScenarioError
 
 _HOME: Final = str(Path(kmodel.__file__).parent)

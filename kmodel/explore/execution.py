@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import attrs
 
 from kmodel.explore.blame import blame
-from kmodel.explore.history import checked, close
+from kmodel.explore.coroutine import checked, close
 from kmodel.point import RUN, START, Op
 from kmodel.world import Check, World, leave
 

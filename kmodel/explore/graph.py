@@ -15,8 +15,9 @@ from typing import Literal
 
 import attrs
 
-from kmodel.explore.history import BLOCKED, DONE, Histories, Leaf, Predicate, State, walk
-from kmodel.shared import LimitReached
+from kmodel.explore.history import DONE, Histories
+from kmodel.explore.tree import BLOCKED, Leaf, Predicate, State, walk
+from kmodel.recorder import LimitReached
 from kmodel.world import Check, World, leave
 
 Order = Literal["dfs", "bfs"]

@@ -20,15 +20,15 @@ from typing import Any
 
 from kmodel import point
 from kmodel.explore.blame import blame
-from kmodel.panic import Panic
-from kmodel.point import RUN, START, Kind, Op, Task, fold
-from kmodel.shared import MAX_CODES, LimitReached, Recorder, SharedStateError
-from kmodel.world import ScenarioError, World, leave
+from kmodel.explore.coroutine import checked, close
+from kmodel.explore.tree import BLOCKED, Divergence, Leaf, Predicate, State, grow, spans_of, walk
+from kmodel.point import RUN, START, Op, Task, fold
+from kmodel.recorder import MAX_CODES, LimitReached
+from kmodel.untracked import refuse_untracked
+from kmodel.world import World, leave
 
 DONE = 0
 """The node index of a task that has ended."""
-
-State = array  # of codes: one a location, then one node index a task
 
 
 class Node:
@@ -69,89 +69,8 @@ class Node:
         return self.op[1] if self.op and self.grant else None
 
 
-class Leaf:
-    """One step, as far as others can tell: what it wrote, said and led to.
-
-    ``spans`` are the data accesses, as bit masks (atomic and hidden locations are
-    left out), cut where the step released a lock: (reads, writes, the locks that
-    it released later in the step). ``touched`` and ``wrote`` sum them up. ``taken`` are
-    the objects that its operation is about, locks above all.
-    """
-
-    __slots__ = (
-        *("inputs", "next", "panic", "result", "said", "spans", "stores", "taken"),
-        *("touched", "wrote"),
-    )
-
-    def __init__(self) -> None:
-        self.next: Node | None = None
-        self.stores: tuple[tuple[int, int], ...] = ()
-        self.inputs: tuple[tuple[int, int], ...] = ()
-        self.result: Any = None
-        self.said: tuple[tuple[str, dict[str, Any]], ...] = ()
-        self.spans: tuple[tuple[int, int, frozenset[int]], ...] = ()
-        self.touched = self.wrote = 0
-        self.taken: frozenset[int] = frozenset()
-        self.panic: Panic | None = None
-
-
-BLOCKED = Leaf()
-
-
-class Predicate:
-    """A pure function of shared state, remembered by the values it reads."""
-
-    __slots__ = ("function", "tree")
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function, self.tree = function, None
-
-    def value(self, state: State[int], world: World) -> Any:
-        found = walk(self.tree, state)
-        if found is None:
-            recorder = world.recorder
-            assert recorder is not None
-            recorder.load(state[: len(recorder.state)])
-            recorder.begin()
-            recorder.operating, RUN.task = None, None
-            found = (self.function(),)
-            if recorder.wrote:
-                name = recorder.names[next(iter(recorder.wrote))]
-                raise SharedStateError(f"a check changed {name}: checks may only read")
-            self.tree = grow(self.tree, list(recorder.read.items()), found)
-        return found[0]
-
-
 def _of_state(op: Op, function: Callable[..., Any] | None) -> Predicate | None:
     return Predicate(lambda: function(op[1], *op[2])) if function else None
-
-
-def walk(tree: Any, state: State[int]) -> Any:
-    while tree.__class__ is list:
-        tree = tree[1].get(state[tree[0]])
-    return tree
-
-
-def grow(tree: Any, reads: list[tuple[int, int]], leaf: Any) -> Any:
-    """Add ``leaf`` under ``reads``; return the root.
-
-    Raises where another run read another location after the same values: then
-    the code is no function of what it reads.
-    """
-    root = tree if tree is not None else ([reads[0][0], {}] if reads else leaf)
-    here = root
-    for depth, (location, code) in enumerate(reads):
-        if here.__class__ is not list or here[0] != location:
-            raise Divergence("a step read other shared state than when it ran before")
-        last = depth + 1 == len(reads)
-        if code not in here[1]:
-            here[1][code] = leaf if last else [reads[depth + 1][0], {}]
-        here = here[1][code]
-    return root
-
-
-class Divergence(Exception):
-    """The same choices led elsewhere: the scenario is not deterministic."""
 
 
 class FalseLive(Exception):
@@ -168,6 +87,8 @@ class Histories:
 
     def __init__(self, world: World, forgetful: bool = True) -> None:
         self.world = world
+        world.seal()
+        refuse_untracked(world)
         self.recorder = world.record()
         self.locations = len(self.recorder.state)
         self._ids: dict[Any, int] = {}
@@ -335,7 +256,7 @@ class Histories:
         leaf.inputs = tuple(
             (where, code) for where, code in recorder.read.items() if where not in recorder.atomic
         )
-        leaf.spans = _spans(recorder)
+        leaf.spans = spans_of(recorder)
         for reads, writes, _ in leaf.spans:
             leaf.touched |= reads | writes
             leaf.wrote |= writes
@@ -370,49 +291,6 @@ class Histories:
                 if node.coro is not None:
                     close(node.coro)
                     node.coro = None
-
-
-def checked(op: Any, task: Task | None) -> Op:
-    """``op`` if it is an operation; otherwise say what the task awaited instead."""
-    if op.__class__ is tuple and len(op) == 3 and op[0].__class__ is Kind:
-        return op
-    raise ScenarioError(
-        f"task {task} awaited something that is no kmodel point ({type(op).__name__}): inside a "
-        "task await only operations, for example pause(), a lock or a channel"
-    )
-
-
-def _spans(recorder: Recorder) -> tuple[tuple[int, int, frozenset[int]], ...]:
-    private = recorder.atomic | recorder.hidden
-    spans: list[tuple[int, int, frozenset[int]]] = []
-    reads = writes = 0
-    released: frozenset[int] = frozenset()
-    for entry in reversed(recorder.trace):
-        if entry < 0:
-            if reads or writes:
-                spans.append((reads, writes, released))
-            reads = writes = 0
-            released |= {~entry}
-        elif entry >> 1 not in private:
-            if entry & 1:
-                writes |= 1 << (entry >> 1)
-            else:
-                reads |= 1 << (entry >> 1)
-    if reads or writes:
-        spans.append((reads, writes, released))
-    return tuple(spans)
-
-
-def close(coro: Coroutine[Any, Any, Any]) -> None:
-    """End a coroutine that is of no more use, whatever its ``finally`` does about that."""
-    task, seen, sink = RUN.task, RUN.seen, RUN.sink
-    RUN.task, RUN.seen, RUN.sink = None, None, None
-    try:
-        coro.close()
-    except Exception:
-        pass
-    finally:
-        RUN.task, RUN.seen, RUN.sink = task, seen, sink
 
 
 def _same(one: Op | None, other: Op | None) -> bool:

@@ -18,8 +18,9 @@ import attrs
 
 from kmodel.explore.cycle import LEVELS, Component, Fair, Fairness, components, is_cycle
 from kmodel.explore.graph import NOWHERE, Graph
-from kmodel.explore.history import Leaf, Node
+from kmodel.explore.history import Node
 from kmodel.explore.lasso import Paths
+from kmodel.explore.tree import Leaf
 
 SEVERITY = ("deadlock", "lost-wakeup", "livelock", "starvation")
 

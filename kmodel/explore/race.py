@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import attrs
 
 from kmodel.explore.graph import Graph
-from kmodel.explore.history import Leaf
+from kmodel.explore.tree import Leaf
 
 Locks = frozenset[int]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kmodel.explore.execution import Execution
-from kmodel.shared import Table, fields
+from kmodel.shared import fields
+from kmodel.table import Table
 
 
 def snapshot(execution: Execution) -> tuple[Any, ...]:

@@ -11,7 +11,8 @@ import enum
 from typing import Final
 
 from kmodel.param import PAGE_SHIFT, KernelParams
-from kmodel.shared import Sparse, shared
+from kmodel.shared import shared
+from kmodel.table import Sparse
 from kmodel.world import ScenarioError
 
 

@@ -10,9 +10,10 @@ from typing import Final
 
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import procedure
-from kmodel.shared import Sparse, shared
+from kmodel.shared import shared
 from kmodel.sync.mutex import IPL_MPFLOOR
 from kmodel.sync.rwlock import RwLock, rwlock
+from kmodel.table import Sparse
 from kmodel.vm.km import SinglePages
 from kmodel.vm.pool import Pool
 

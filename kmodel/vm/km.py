@@ -12,9 +12,10 @@ from typing import Final
 from kmodel.event import say
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import procedure
-from kmodel.shared import Table, shared
+from kmodel.shared import shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import IPL_VM, Mutex
+from kmodel.table import Table
 from kmodel.vm.kmap import KERNBASE, KernelMap
 from kmodel.vm.physmem import PhysMem
 from kmodel.vm.pool import Cause, Pool

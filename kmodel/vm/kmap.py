@@ -14,8 +14,9 @@ from kmodel.event import mark, say
 from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import RUN, Loop, procedure
-from kmodel.shared import Stamp, Table, shared
+from kmodel.shared import shared
 from kmodel.sync.rwlock import RwLock, rwlock
+from kmodel.table import Stamp, Table
 from kmodel.vm.pool import Cause
 
 if TYPE_CHECKING:

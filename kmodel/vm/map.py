@@ -11,8 +11,9 @@ from typing import Final
 
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import procedure
-from kmodel.shared import Stamp, shared
+from kmodel.shared import shared
 from kmodel.sync.rwlock import RwLock, rwlock
+from kmodel.table import Stamp
 from kmodel.vm.amap import Amap
 
 VM_MIN: Final = PAGE_SIZE

@@ -15,7 +15,7 @@ from programs import Key, contents, plain
 from kmodel.explore.execution import Execution
 from kmodel.explore.graph import Graph, Limits, Order, Search
 from kmodel.explore.history import DONE
-from kmodel.shared import Table
+from kmodel.table import Table
 from kmodel.world import World
 
 Done = tuple[bool, ...]

@@ -17,10 +17,11 @@ import attrs
 
 from kmodel.panic import Panic
 from kmodel.point import Loop, pause, procedure
-from kmodel.shared import Sparse, Stamp, Table, fields, shared
+from kmodel.shared import fields, shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
 from kmodel.sync.rwlock import POLICIES, RwLock, rwlock
+from kmodel.table import Sparse, Stamp, Table
 from kmodel.world import World
 
 Tree = tuple[Any, ...]

@@ -10,7 +10,8 @@ from enumeration import TooMany, enumerate_all, facts_of, searched
 from programs import build, program
 
 from kmodel.point import Loop, pause, procedure
-from kmodel.shared import Stamp, shared
+from kmodel.shared import shared
+from kmodel.table import Stamp
 from kmodel.world import World
 
 

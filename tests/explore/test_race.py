@@ -12,9 +12,10 @@ from kmodel.explore.graph import Graph
 from kmodel.explore.lasso import Paths
 from kmodel.explore.race import races
 from kmodel.point import operation, pause
-from kmodel.shared import Atomic, Hidden, Stamp, Statistic, Table, left_mover, shared
+from kmodel.shared import Atomic, Hidden, Statistic, left_mover, shared
 from kmodel.sync.mutex import Mutex
 from kmodel.sync.rwlock import rwlock
+from kmodel.table import Stamp, Table
 from kmodel.world import World
 
 Body = Callable[[], Awaitable[None]]

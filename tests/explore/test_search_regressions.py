@@ -19,10 +19,12 @@ from kmodel.explore.graph import Graph, Limits, Search
 from kmodel.explore.race import races
 from kmodel.panic import Panic
 from kmodel.point import Loop, pause, procedure
-from kmodel.shared import SharedStateError, Table, fields, shared
+from kmodel.recorder import SharedStateError
+from kmodel.shared import fields, shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
 from kmodel.sync.rwlock import rwlock
+from kmodel.table import Table
 from kmodel.world import ScenarioError, World
 
 REFUSED = (ScenarioError, SharedStateError)

@@ -7,7 +7,7 @@ import attrs
 import pytest
 from worlds import Cell, at_end, edges, everywhere, look, panics, search, stuck
 
-from kmodel.explore.history import BLOCKED
+from kmodel.explore.tree import BLOCKED
 from kmodel.point import pause
 from kmodel.shared import shared
 from kmodel.sync.mutex import IPL_HIGH, IPL_NONE, IPL_VM, Mutex, ipl

@@ -1,0 +1,501 @@
+"""The commands as users and scripts meet them: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stories
+from commands import Commands, child
+
+from kmodel.explore import purity
+
+MAP = "contended_kernel_map"
+ONE = ("--set", "cpus=1")
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(capsys)
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    return tmp_path / "logs"
+
+
+# explore
+
+
+@pytest.mark.parametrize(
+    ("fix", "status", "words"),
+    [
+        ("wait", 1, "violated: lost-wakeup"),
+        ("lock-retry", 1, "violated: livelock"),
+        ("populate", 0, "holds"),
+    ],
+)
+def test_explore_ends_as_its_verdict_says(
+    call: Commands, fix: str, status: int, words: str
+) -> None:
+    """The verdict in the first line, evidence and assumptions below, and a replay if broken."""
+    ran = call("explore", MAP, *ONE, "--fix", fix)
+    assert ran.status == status
+    assert ran.err == ""
+    assert ran.out.splitlines()[0] == f"{MAP}, fix {fix}: {words}"
+    assert "  evidence: complete; " in ran.out
+    assert "  assumed: sequential consistency; " in ran.out
+    assert ("  kmodel replay k1-" in ran.out.split("most on any run")[0]) == bool(status)
+    assert "also found: invariant (resident_count of p0)" in ran.out
+    assert ("excluded by lock-grant alone: starvation" in ran.out) == (fix != "wait")
+
+
+def test_explore_prints_one_document(call: Commands) -> None:
+    """And nothing else on standard output, nor colour anywhere."""
+    ran = call("explore", MAP, *ONE, "--json")
+    assert (ran.status, ran.err) == (1, "")
+    assert ran.document["schema"] == "kmodel.verdict/1"
+    assert (ran.document["verdict"], ran.document["kind"]) == ("violated", "lost-wakeup")
+    assert ran.document["params"]["cpus"] == 1
+    assert "\x1b" not in call("explore", MAP, *ONE).out
+
+
+def test_explore_gives_the_same_document_in_any_process() -> None:
+    """Not a word differs with the hash seed, but for the seconds."""
+
+    def document(seed: str) -> Any:
+        found = child("explore", MAP, *ONE, "--json", PYTHONHASHSEED=seed).document
+        found["evidence"].pop("seconds")
+        return found
+
+    assert document("1") == document("2")
+
+
+@pytest.mark.parametrize("options", [("--max-states", "100"), ("--max-seconds", "0.01")])
+def test_a_limit_ends_with_4(call: Commands, options: tuple[str, str]) -> None:
+    """Nothing found, and not all was searched."""
+    ran = call("explore", MAP, "--set", "cpus=3", "--fix", "populate", "--json", *options)
+    assert ran.status == 4
+    assert ran.document["verdict"] == "inconclusive"
+    assert not ran.document["evidence"]["complete"]
+
+
+def test_ctrl_c_ends_a_search_with_130_and_keeps_what_it_has(
+    call: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document is printed all the same."""
+
+    @contextmanager
+    def searching(*_: object) -> Iterator[Any]:
+        yield lambda graph: signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("kmodel.cli.progress.searching", searching)
+    ran = call("explore", MAP, "--fix", "populate", "--json")
+    assert ran.status == 130
+    assert ran.document["evidence"]["bound"] == "interrupted"
+    assert ran.document["evidence"]["states"] > 0
+
+
+# run
+
+
+def test_run_twice_is_the_same_run(call: Commands, logs: Path) -> None:
+    """The same seed: the same digest, and two logs beside each other."""
+    one, two = (call("run", MAP, "--seed", 7, "--json", "--logs", logs).document for _ in range(2))
+    assert one["digest"] == two["digest"]
+    assert one["log"] != two["log"]
+    lines = [Path(document["log"]).read_text().splitlines()[1:] for document in (one, two)]
+    assert lines[0] == lines[1]
+    other = call("run", MAP, "--seed", 8, "--json", "--logs", logs).document
+    assert other["digest"] != one["digest"]
+
+
+def test_run_is_the_same_in_any_process(call: Commands, logs: Path) -> None:
+    """Whatever the hash seed, and whether Hypothesis is imported."""
+    arguments = ("run", MAP, "--seed", 7, "--json", "--logs", logs)
+    here = call(*arguments).document["digest"]
+    imported = "import hypothesis; from kmodel.__main__ import main; main()"
+    children = [
+        child(*arguments, PYTHONHASHSEED="0"),
+        child(*arguments, PYTHONHASHSEED="12345"),
+        child(*arguments, code=imported),
+    ]
+    assert [ran.document["digest"] for ran in children] == [here] * 3
+
+
+def test_run_sums_up_many_runs(call: Commands, logs: Path) -> None:
+    """A line for each of the first runs, then the sum; a sample ends with 0."""
+    ran = call("run", MAP, "--fix", "populate", "--runs", 30, "--logs", logs)
+    lines = ran.out.splitlines()
+    assert ran.status == 0
+    assert [line.split(":")[0] for line in lines[:20]] == [f"seed {n}" for n in range(20)]
+    assert lines[20] == "... and 10 more runs"
+    assert f"{MAP}, fix populate: inconclusive" in lines
+    assert "  30 random runs broke nothing, which proves nothing" in lines
+    assert re.search(r"\n  30 runs \(done 30\), [\d,]+ steps, ", ran.out)
+    assert re.search(r"\n  in all: \d+ refaults, pool failures map lock refused: \d+, ", ran.out)
+    log = re.search(r"\n  log: (\S+)   \(kmodel log show (\S+)\)", ran.out)
+    assert log is not None
+    assert Path(log[1]).is_file()
+    assert call("log", "show", log[2], "--logs", logs).status == 0
+
+
+def test_run_that_is_not_over_ends_with_4(call: Commands, logs: Path) -> None:
+    """A run that was given up decides nothing."""
+    ran = call("run", MAP, "--max-steps", 5, "--json", "--logs", logs)
+    assert ran.status == 4
+    assert ran.document["evidence"]["bound"] == "5 steps"
+
+
+def test_run_that_breaks_ends_with_1(call: Commands, tmp_path: Path, logs: Path) -> None:
+    """And prints how to see it."""
+    path = stories.write(tmp_path, stories.LEAK)
+    ran = call("run", path, "--logs", logs)
+    assert ran.status == 1
+    assert "violated: leak" in ran.out
+    word = re.search(r"kmodel replay (k1-\S+)", ran.out)
+    assert word is not None
+    assert call("replay", word[1]).status == 1
+
+
+def test_logs_that_cannot_be_written_are_a_usage_error(call: Commands, tmp_path: Path) -> None:
+    """Said in one paragraph, with the path, and no traceback."""
+    (tmp_path / "file").write_text("in the way")
+    ran = call("run", MAP, "--logs", tmp_path / "file" / "logs")
+    assert ran.status == 2
+    assert str(tmp_path / "file") in ran.err
+    assert "Traceback" not in ran.err
+
+
+# replay
+
+
+def token_of(call: Commands, *arguments: object) -> tuple[str, dict[str, Any]]:
+    document = call("explore", *arguments, "--json").document
+    return document["replay"], document
+
+
+def test_a_replay_ends_with_the_digest_of_the_document(call: Commands) -> None:
+    """Of a hang and of a lasso; 1, since it shows a violation again."""
+    for fix in ("wait", "lock-retry"):
+        token, document = token_of(call, MAP, *ONE, "--fix", fix)
+        ran = call("replay", token)
+        assert ran.status == 1
+        assert ran.out.splitlines()[-1] == f"digest {document['digest']}"
+        assert ran.out.startswith(f"{MAP}, fix {fix}: {document['kind']}")
+        again = call("replay", token, "--json")
+        assert again.status == 1
+        assert again.document["digest"] == document["digest"]
+        assert again.document["replay"] == token
+
+
+def test_a_replayed_lasso_shows_where_its_loop_begins(call: Commands) -> None:
+    """Once, and says that it goes on so for ever."""
+    token, _ = token_of(call, MAP, *ONE, "--fix", "lock-retry")
+    out = call("replay", token).out
+    assert len(re.findall(r"--- the loop begins \(\d+ steps\)", out)) == 1
+    assert "--- and so on for ever" in out
+
+
+def test_every_finding_can_be_replayed(call: Commands) -> None:
+    """Also those that did not decide the verdict, and what is excluded."""
+    _, document = token_of(call, MAP, *ONE, "--fix", "lock-retry")
+    found = [*document["findings"], *document["excluded"]]
+    assert len(found) >= 2
+    for finding in found:
+        ran = call("replay", finding["replay"], "--json")
+        assert ran.status == 1
+        assert ran.document["digest"] == finding["digest"]
+
+
+def test_a_replay_can_be_written_and_replayed_from_its_log(call: Commands, logs: Path) -> None:
+    """A file with the token in it is as good as the token."""
+    token, document = token_of(call, MAP, *ONE)
+    written = call("replay", token, "--logs", logs, "--json").document["log"]
+    for place in (written, Path(written).parent):
+        assert call("replay", place, "--json").document["digest"] == document["digest"]
+    note = logs / "note.txt"
+    note.write_text(f"look at this: {token}\n")
+    assert call("replay", note).status == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("k1-AAAA", "damaged"),
+        ("k1-ü", "damaged"),
+        ("k0-AAAA", "neither a token"),
+        ("no_such_file", "neither a token"),
+    ],
+)
+def test_a_damaged_token_ends_with_5(call: Commands, text: str, words: str) -> None:
+    """A file that does not fit, or no file at all."""
+    ran = call("replay", text)
+    assert (ran.status, ran.out) == (5, "")
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_token_with_one_character_less_ends_with_5(call: Commands) -> None:
+    """The usual slip of a mouse."""
+    token, _ = token_of(call, MAP, *ONE)
+    for cut in (token[:-1], token[:-8], token[: len(token) // 2]):
+        assert call("replay", cut).status == 5
+
+
+def test_a_token_of_an_edited_scenario_ends_with_5(call: Commands, tmp_path: Path) -> None:
+    """It was recorded of another story, and says so; without its file it is a usage error."""
+    path = stories.write(tmp_path, stories.LEAK)
+    token, _ = token_of(call, path)
+    assert call("replay", token).status == 1
+    stories.write(tmp_path, stories.LEAK.replace("vp_pool.get", "pted_pool.get"))
+    ran = call("replay", token)
+    assert ran.status == 5
+    assert "Traceback" not in ran.err
+    Path(path).unlink()
+    assert call("replay", token).status == 2
+
+
+# compare
+
+
+def test_compare_prints_the_matrix(call: Commands) -> None:
+    """A row for each fix and variant, the commands to see it, and what was assumed."""
+    ran = call("compare", *ONE, "--jobs", 1)
+    assert ran.status == 0
+    for row in ("wait", "lock-retry", "populate", "  silent, wake-one-writer"):
+        assert f"\n{row} " in ran.out
+    assert re.search(r"\nwait +livelock \[1\] +lost-wakeup \[2\]", ran.out)
+    assert re.search(r"\nlock-retry +livelock \[3\] +livelock \[4\]", ran.out)
+    assert re.search(r"\npopulate +holds +holds", ran.out)
+    assert ran.out.count("kmodel replay k1-") >= 4
+    assert "ruled out only by lock-grant" in ran.out
+    assert "assumed: sequential consistency" in ran.out
+
+
+def test_compare_prints_one_document(call: Commands) -> None:
+    """A cell for each fix, each with its variants; the replays of its cells work."""
+    ran = call("compare", "wait", "populate", *ONE, "--set", "lap=wakes", "--jobs", 1, "--json")
+    assert (ran.status, ran.err) == (0, "")
+    assert set(ran.document) == {"schema", "cells"}
+    assert ran.document["schema"] == "kmodel.matrix/1"
+    assert [cell["fix"] for cell in ran.document["cells"]] == ["wait", "populate"]
+    assert [len(cell["variants"]) for cell in ran.document["cells"]] == [2, 2]
+    broken = ran.document["cells"][0]
+    again = call("replay", broken["replay"], "--json")
+    assert (again.status, again.document["digest"]) == (1, broken["digest"])
+
+
+def test_compare_checks_only_if_asked(call: Commands) -> None:
+    """A violation is an answer; with --check it is a failure."""
+    some = (*ONE, "--set", "lap=wakes", "--jobs", 1)
+    assert call("compare", "wait", *some).status == 0
+    assert call("compare", "wait", "--check", *some).status == 1
+    assert call("compare", "populate", "--check", *some).status == 0
+    cut = ("--max-states", 100, "--set", "rwlock=wake-all", *some, "--set", "cpus=2")
+    assert call("compare", "populate", *cut).status == 4
+
+
+# list
+
+
+def test_list_names_what_there_is(call: Commands) -> None:
+    """Scenarios, fixes, situations, strategies and searches, a line each."""
+    out = call("list").out
+    for name in (MAP, "wait", "lock-retry", "populate", "contention", "random", "dfs"):
+        assert re.search(rf"\n  {name} +\S", out)
+
+
+def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
+    """With its range or options, for programs that ask."""
+    document = call("list", "--json").document
+    assert {"scenarios", "fixes", "situations", "strategies", "parameters"} <= set(document)
+    machine = {param["name"]: param for param in document["parameters"]["machine"]}
+    assert machine["npages"]["range"] == [4, 4096]
+    assert machine["lap"]["options"] == ["wakes", "silent"]
+    assert "CPUs that fault (1 to 6; default 2)" in call("list", "--params").out
+
+
+# what is not there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explor", MAP], "No such command 'explor'"),
+        (["explore"], "Missing argument 'SCENARIO'"),
+        (["explore", "contended_kernel_mpa"], f"Did you mean '{MAP}'?"),
+        (["explore", MAP, "--fix", "populat"], "Did you mean 'populate'?"),
+        (["explore", MAP, "--situation", "contentio"], "Did you mean 'contention'?"),
+        (["compare", "wiat"], "Did you mean 'wait'?"),
+        (["compare", "--situation", "contentio"], "Did you mean 'contention'?"),
+        (["explore", "no/such/file.py"], "there is no such file"),
+        (["explore", MAP, "--set", "cpus"], "write it as NAME=VALUE"),
+        (["explore", MAP, "--max-states", "0"], "x>=1"),
+        (["run", MAP, "--runs", "0"], "x>=1"),
+        (["run", MAP, "--strategy", "pct"], "'pct' is not"),
+        (["explore", MAP, "--search", "best"], "'best' is not"),
+    ],
+)
+def test_slips_are_usage_errors(call: Commands, arguments: list[str], words: str) -> None:
+    """Ends with 2, says what was meant, prints nothing on standard output."""
+    ran = call(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_all_bad_parameters_are_named_at_once(call: Commands) -> None:
+    """Of the scenario and of the machine."""
+    sets = ("cpus=9", "lap=loud", "npages=x", "fualts=1")
+    options = [word for one in sets for word in ("--set", one)]
+    ran = call("explore", MAP, *options)
+    assert ran.status == 2
+    for one in sets:
+        assert f"\n  {one.split('=')[0]}: " in ran.err
+
+
+def test_a_bug_of_kmodel_shows_its_traceback_and_ends_with_70(
+    call: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only case that does."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a hole in the floor")
+
+    monkeypatch.setattr("kmodel.check.Judge.verdict", broken)
+    ran = call("explore", MAP, *ONE)
+    assert ran.status == 70
+    assert "Traceback" in ran.err
+    assert "This is a bug in kmodel itself" in ran.err
+
+
+# files of one's own
+
+
+def test_a_file_by_its_path_with_parameters_of_its_own(call: Commands, tmp_path: Path) -> None:
+    """Numbers and truth values, checked as any."""
+    path = stories.write(tmp_path, stories.CROSSED)
+    assert call("explore", path).status == 1
+    assert call("explore", path, "--set", "swap=false").status == 0
+    document = call("explore", path, "--set", "swap=no", "--json")
+    assert document.status == 2
+    ran = call("explore", path, "--set", "copies=2", "--json")
+    assert (ran.document["params"]["copies"], ran.document["kind"]) == (2, "deadlock")
+    assert ran.document["scenario"] == path
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "verdict"),
+    [
+        (stories.QUIET, 0, "holds"),
+        (stories.VACUOUS, 4, "inconclusive: vacuous"),
+        (stories.LEAK, 1, "violated: leak"),
+        (stories.step("assert False"), 1, "violated: panic"),
+        (stories.step("1 / 0"), 2, "inconclusive: scenario-error"),
+    ],
+    ids=["quiet", "vacuous", "leak", "assert", "exception"],
+)
+def test_explore_of_ones_own_file(
+    call: Commands, tmp_path: Path, text: str, status: int, verdict: str
+) -> None:
+    """Each verdict with its exit status."""
+    path = stories.write(tmp_path, text)
+    ran = call("explore", path)
+    assert ran.status == status
+    assert ran.out.splitlines()[0].endswith(f"fix wait: {verdict}")
+
+
+BAD = {
+    "syntax": ("def broken(:\n", "SyntaxError"),
+    "nothing marked": ("x = 1\n", "0 functions marked @scenario"),
+    "two marked": (
+        stories.QUIET + "\n\n@scenario\ndef more(m: Machine) -> None:\n    pass\n",
+        "2 functions marked @scenario",
+    ),
+    "no default": (stories.QUIET.replace("m: Machine", "m: Machine, n: int"), "has no default"),
+    "raises in build": (stories.build("1 / 0"), "ZeroDivisionError"),
+    "sleeps in build": (stories.build("time.sleep(0)", "import time"), "time.sleep()"),
+    "random in build": (stories.build("random.random()", "import random"), "random.random()"),
+    "sleeps": (stories.step("time.sleep(0)", "import time"), "task A calls time.sleep()"),
+    "draws": (
+        stories.step("randint(1, 6)", "from random import randint"),
+        "task A calls random.randint()",
+    ),
+    "no obliged task": (
+        stories.QUIET.replace('m.cpu("A"', 'm.background("A"'),
+        "no obliged task",
+    ),
+    "shares a list": (stories.LIST, "can reach a list"),
+    "awaits trio": (
+        stories.step("await trio.sleep(0)", "import trio"),
+        "no kmodel point",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("command", ["explore", "run"])
+def test_a_bad_file_is_told_what_is_wrong_and_ends_with_2(
+    call: Commands, tmp_path: Path, logs: Path, command: str, name: str
+) -> None:
+    """Both commands, the same words; no traceback."""
+    text, words = BAD[name]
+    path = stories.write(tmp_path, text)
+    ran = call(command, path, *(("--logs", logs) if command == "run" else ()))
+    assert ran.status == 2
+    assert words in ran.out + ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step may take a fifth of a second."""
+    monkeypatch.setattr(purity.pure.__wrapped__, "__defaults__", (0.2,))  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", [stories.step, stories.build], ids=["task", "build"])
+@pytest.mark.parametrize("command", ["explore", "run"])
+def test_a_file_that_never_yields_is_ended(
+    call: Commands, tmp_path: Path, logs: Path, command: str, where: Any
+) -> None:
+    """A step, or the building, that does not end."""
+    path = stories.write(tmp_path, where("while True: pass"))
+    ran = call(command, path, *(("--logs", logs) if command == "run" else ()))
+    assert ran.status == 2
+    assert "ran for more than 0.2 s without reaching a point" in ran.out + ran.err
+
+
+@pytest.mark.parametrize("command", ["explore", "run"])
+def test_real_chance_ends_with_3(call: Commands, tmp_path: Path, logs: Path, command: str) -> None:
+    """What is drawn behind the engine's back shows as a run that differs."""
+    path = stories.write(tmp_path, stories.CHANCE)
+    ran = call(command, path, "--json", *(("--logs", logs) if command == "run" else ()))
+    assert ran.status == 3
+    assert (ran.document["verdict"], ran.document["kind"]) == ("inconclusive", "nondeterminism")
+
+
+def test_a_bad_file_still_gives_one_document(call: Commands, tmp_path: Path) -> None:
+    """Where a verdict can be written, --json has it, also if there is none to give."""
+    path = stories.write(tmp_path, stories.step("1 / 0"))
+    document = call("explore", path, "--json").document
+    assert document["kind"] == "scenario-error"
+    assert json.dumps(document)
+
+
+# a whole process
+
+
+def test_a_process_ends_with_the_same_status() -> None:
+    """``python -m kmodel`` passes it on."""
+    assert child("explore", MAP, *ONE).status == 1
+    assert child("explore", MAP, *ONE, "--fix", "populate").status == 0
+    assert child("explore", "nowhere").status == 2
+    assert child("replay", "k1-AAAA").status == 5
