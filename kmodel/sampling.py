@@ -99,7 +99,8 @@ class Sampler:
         finding = self._finding(worst) if worst else None
         shown = worst or (self.runs[0] if self.runs else None)
         broken = finding is not None and finding.kind not in ("scenario-error", "nondeterminism")
-        message = f"{len(self.runs)} random runs broke nothing, which proves nothing"
+        taken = len(self.runs)
+        message = f"{taken} random run(s) broke nothing, which proves nothing"
         if limited:
             waits = ", ".join(f"{task} at {at}" for task, at in limited[0].waiting.items())
             message = (

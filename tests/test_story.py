@@ -154,7 +154,7 @@ def test_parameters_are_split_between_scenario_and_machine(own: story.Scenario) 
         ({"mode": "middling"}, "mode: 'middling' is none of: fast, slow"),
         ({"lap": "loud"}, "lap: 'loud' is none of: wakes, silent"),
         ({"npages": 3}, "npages: 3 is out of range: 4 to 4096"),
-        ({"plian": 3}, "plian: no such parameter. Did you mean 'plain'?"),
+        ({"plian": 3}, "plian: no such parameter. Did you mean 'plain'"),
         ({"reserve_kernel": 64}, "reserve_kernel (64) must be below npages (64)"),
         ({"swap_used": 200}, "swap_used (200) must not exceed swap_pages (100)"),
     ],

@@ -211,6 +211,8 @@ def _afterword(found: list[Cell]) -> None:
         told: dict[str, tuple[list[str], Any]] = {}
         for cell in found:
             for finding in getattr(cell.worst.verdict, of):
+                if of == "findings" and finding.property in cell.worst.properties:
+                    continue  # a note above shows what broke that property
                 who, _ = told.setdefault(finding.kind + finding.message, ([], finding))
                 who.append(cell.fix)
         for who, finding in told.values():

@@ -135,7 +135,7 @@ def report(verdict: Verdict, runs: list[Run]) -> list[str]:
     if verdict.replay:
         lines.append(f"  kmodel replay {verdict.replay}")
     if verdict.log:
-        lines.append(f"  log: {verdict.log}   (kmodel log show {Path(verdict.log).parent.name})")
+        lines.append(f"  kmodel log show {Path(verdict.log).parent}")
     return lines
 
 
