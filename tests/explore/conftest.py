@@ -15,4 +15,4 @@ def fuzz_seed() -> int:
 
 @pytest.fixture(scope="session")
 def fuzz_scale() -> int:
-    return int(os.environ.get("KMODEL_FUZZ_SCALE", "1"))
+    return int(os.environ.get("KMODEL_FUZZ_SCALE", "2"))

@@ -311,7 +311,7 @@ class Generator:
     body of each task if one is a background task.
     """
 
-    def __init__(self, random: Random, tries: bool = True, separated: bool = True) -> None:
+    def __init__(self, random: Random, tries: bool = True, separated: bool = False) -> None:
         self.random, self.tries, self.separated = random, tries, separated
         self.in_task = True
         self.plain = False
