@@ -10,7 +10,8 @@ The floors; a module imports only lower ones:
     4  fault fixes/ pagedaemon                the fault path, and what it does on a failure
     5  machine story situations/              boots 1-4, one task a CPU; the worlds to try it in
     -  explore/                               beside 1-5, on floor 0: runs, searches, judges
-    6  log/ check compare sampling verdict    records; the only joint: scenario x search -> verdict
+    6  log/ case shown judge check            records; the only joint: scenario x search -> verdict
+       sampling compare verdict
     7  cli/                                   the command line
 
 Importing this loads nothing; the names below are looked up when first used.

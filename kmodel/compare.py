@@ -16,9 +16,11 @@ from typing import Any, Final
 import attrs
 
 from kmodel import fixes, situations
-from kmodel.check import Case, explore, no_collector, sample
+from kmodel.case import Case
+from kmodel.check import explore, no_collector
 from kmodel.explore.graph import Limits
 from kmodel.explore.purity import pure
+from kmodel.sampling import sample
 from kmodel.verdict import Verdict
 
 SCHEMA: Final = "kmodel.matrix/1"

@@ -11,16 +11,22 @@ from typing import Any, Final
 import attrs
 import trio
 
-from kmodel.check import ASSUMPTIONS, MAX_STEPS, Case, Counting, make_token, show
-from kmodel.explore.execution import Execution, Observer, Outcome
+from kmodel.case import ASSUMPTIONS, Case
+from kmodel.explore.execution import Execution, Observer, Outcome, run
 from kmodel.explore.host import TrioHost
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.strategy import Random
 from kmodel.explore.tree import Divergence
+from kmodel.judge import RESTART, killed
 from kmodel.log.recorder import Recorder
+from kmodel.shown import make_token, show
 from kmodel.untracked import refuse_untracked
 from kmodel.verdict import Evidence, Finding, Verdict
 
+MAX_STEPS: Final = 20_000
+"""Steps after which a single run is given up."""
+SAMPLE_STEPS: Final = 2_000
+"""The same for the matrix's samples, where many runs hang on purpose."""
 KEPT_FAILURES: Final = 10
 """Broken runs of which the log is kept; of the others only the count."""
 
@@ -133,8 +139,8 @@ class Sampler:
     def counts(self) -> dict[str, Any]:
         """Sums over all runs."""
         total: Counter[str] = Counter()
-        for run in self.runs:
-            total.update(run.counts)
+        for taken in self.runs:
+            total.update(taken.counts)
         return {
             "runs": len(self.runs),
             "ended": dict(Counter(run.outcome.kind for run in self.runs)),
@@ -201,3 +207,57 @@ def _both(one: Observer, other: Observer) -> Observer:
         return other(step, task, cause, event, fields)
 
     return observe
+
+
+def sample(
+    case: Case, seed: int, runs: int, tick: Callable[[int, Outcome], None] | None = None
+) -> dict[str, Any]:
+    """Random runs on the inner loop: mean counts a run, and how the runs ended."""
+    total: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    steps = 0
+    for number in range(runs):
+        counter = Counting(total)
+        execution = Execution(case.build(), counter)
+        outcome = run(execution, Random(seed + number), SAMPLE_STEPS)
+        ended[outcome.kind] += 1
+        steps += outcome.steps
+        if tick:
+            tick(number, outcome)
+    return {
+        "runs": runs,
+        "seed": seed,
+        "ended": dict(ended),
+        "mean_steps": round(steps / runs, 1),
+        "mean_refaults": round(total["refaults"] / runs, 2),
+        "mean_pool_failures": {
+            key.removeprefix("pool: "): round(value / runs, 2)
+            for key, value in sorted(total.items())
+            if key.startswith("pool: ")
+        },
+        "mean_daemon_laps": round(total["daemon_laps"] / runs, 2),
+        "kills": total["kills"],
+    }
+
+
+class Counting:
+    """An observer that only counts what the verdict's ``counts`` are about."""
+
+    def __init__(self, total: Counter[str] | None = None) -> None:
+        self.total: Counter[str] = Counter() if total is None else total
+        self.reached: set[str] = set()
+
+    def __call__(
+        self, step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]
+    ) -> int:
+        if event == RESTART:
+            self.total["refaults"] += 1
+        elif event == "pool.fail":
+            self.total[f"pool: {fields['why']}"] += 1
+        elif event == "daemon.lap":
+            self.total["daemon_laps"] += 1
+        elif event == "mark":
+            self.reached.add(fields["text"])
+        elif killed(event, fields) if event == "fault.end" else False:
+            self.total["kills"] += 1
+        return 0

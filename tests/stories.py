@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kmodel.check import Case, Judge, explore
+from kmodel.case import Case
+from kmodel.check import explore
 from kmodel.explore.graph import Limits
 from kmodel.explore.purity import pure
+from kmodel.judge import Judge
 
 QUIET = '''"""One CPU faults one page, and nobody is in its way."""
 from kmodel import Machine, scenario

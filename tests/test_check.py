@@ -14,13 +14,15 @@ import stories
 import trio
 
 from kmodel import check, situations
-from kmodel.check import ENDS, NO_LIVELOCK, Case, Judge, Shown, show
+from kmodel.case import Case
 from kmodel.explore.graph import Limits
 from kmodel.explore.host import TrioHost
 from kmodel.explore.schedule import Token
 from kmodel.explore.tree import Divergence
+from kmodel.judge import ENDS, FAIR, NO_LIVELOCK, Judge
 from kmodel.param import KernelParams
 from kmodel.settings import UsageError
+from kmodel.shown import Shown, make_token, show
 from kmodel.verdict import EXIT, SCHEMA, SEVERITY, Verdict
 
 MAP = "contended_kernel_map"
@@ -192,10 +194,10 @@ def test_breadth_first_finds_the_same() -> None:
 def tokens(judge: Judge) -> list[Token]:
     """What the verdict says can be replayed, before it becomes a word."""
     found = []
-    hangs = [*judge.live.hangs(check.FAIR), judge.live.repeats(check.FAIR)]
+    hangs = [*judge.live.hangs(FAIR), judge.live.repeats(FAIR)]
     for hang in (hang for hang in hangs if hang is not None):
         finding = judge._hang(hang, ENDS)
-        token = check.make_token(judge.case, finding, hang.stem, hang.loop)
+        token = make_token(judge.case, finding, hang.stem, hang.loop)
         found.append(attrs.evolve(token, digest=finding.digest or ""))
     return found
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from kmodel import compare, fixes, situations
-from kmodel.check import ENDS, NO_LIVELOCK
 from kmodel.cli.compare import status
 from kmodel.compare import Cell, Unit, cells, judge, judge_all, units
 from kmodel.explore.graph import Limits
+from kmodel.judge import ENDS, NO_LIVELOCK
 
 VARIANTS = [
     {"lap": "wakes", "rwlock": "wake-all"},
@@ -57,7 +57,7 @@ def test_a_variant_that_contradicts_what_is_given_is_left_out() -> None:
 
 def test_everything_is_every_fix_and_situation() -> None:
     """And each situation judges properties that there are."""
-    from kmodel.check import PROPERTIES
+    from kmodel.judge import PROPERTIES
 
     assert compare.everything() == (fixes.names(), situations.names())
     for name in situations.names():

@@ -10,10 +10,10 @@ import attrs
 import pytest
 import stories
 
-from kmodel.check import Case, sample
+from kmodel.case import Case
 from kmodel.explore.purity import pure
 from kmodel.explore.tree import Divergence
-from kmodel.sampling import KEPT_FAILURES, Run, Sampler, assert_same
+from kmodel.sampling import KEPT_FAILURES, Run, Sampler, assert_same, sample
 from kmodel.verdict import Verdict
 
 MAP = "contended_kernel_map"

@@ -197,7 +197,8 @@ def _kind(verdict: Verdict) -> str:
 def _afterword(found: list[Cell]) -> None:
     if not found:
         return
-    from kmodel.check import PROPERTIES, SAMPLE_STEPS
+    from kmodel.judge import PROPERTIES
+    from kmodel.sampling import SAMPLE_STEPS
 
     first = found[0].worst.verdict
     for name in found[0].worst.properties:

@@ -60,9 +60,10 @@ def explore(
       kmodel explore contended_kernel_map --set cpus=1 --set rwlock=wake-one-writer
       kmodel explore ./my_story.py --max-seconds 10 --json
     """
-    from kmodel.check import Case, undecided
+    from kmodel.case import Case
     from kmodel.check import check_live as check_forgetting
     from kmodel.check import explore as search_all
+    from kmodel.check import undecided
     from kmodel.cli.progress import searching
     from kmodel.explore.graph import Limits, Order
     from kmodel.explore.purity import pure

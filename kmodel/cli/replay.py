@@ -11,7 +11,7 @@ import click
 from kmodel.cli.options import as_json, print_json
 
 if TYPE_CHECKING:
-    from kmodel.check import Case
+    from kmodel.case import Case
     from kmodel.explore.schedule import Token
 
 
@@ -36,10 +36,11 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     """
     import trio
 
-    from kmodel.check import Case, Shown
+    from kmodel.case import Case
     from kmodel.explore.host import TrioHost
     from kmodel.explore.purity import pure
     from kmodel.explore.schedule import parse
+    from kmodel.shown import Shown
 
     token = parse(_text(token_or_file))
     with pure():
@@ -99,7 +100,7 @@ def _print(token: Token, shown: Any, digest: str) -> None:
 
 
 def _document(case: Case, token: Token, shown: Any, digest: str) -> dict[str, Any]:
-    from kmodel.check import replayed
+    from kmodel.shown import replayed
 
     return replayed(case, token, shown, digest).document()
 

@@ -69,7 +69,8 @@ def run(
       kmodel run contended_kernel_map --fix wait --seed 7
       kmodel run contended_kernel_map --fix populate --runs 2000
     """
-    from kmodel.check import Case, undecided
+    from kmodel.case import Case
+    from kmodel.check import undecided
     from kmodel.cli.progress import counting
     from kmodel.explore.purity import pure
     from kmodel.explore.tree import Divergence

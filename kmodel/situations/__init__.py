@@ -3,7 +3,7 @@
 One small file a situation, found by its name. Each has ``SUMMARY`` (one line),
 ``SCENARIO`` (the story that plays in it), ``PARAMS`` (the machine's parameters),
 ``VARIANTS`` (parameters that are tried in every combination; the worst counts) and
-``PROPERTIES`` (what is judged, of ``check.PROPERTIES``).
+``PROPERTIES`` (what is judged, of ``judge.PROPERTIES``).
 """
 
 from __future__ import annotations

@@ -368,7 +368,7 @@ def test_a_bug_of_kmodel_shows_its_traceback_and_ends_with_70(
     def broken(*_: object) -> None:
         raise RuntimeError("a hole in the floor")
 
-    monkeypatch.setattr("kmodel.check.Judge.verdict", broken)
+    monkeypatch.setattr("kmodel.judge.Judge.verdict", broken)
     ran = call("explore", MAP, *ONE)
     assert ran.status == 70
     assert "Traceback" in ran.err

@@ -256,13 +256,18 @@ def crossed(beside: bool) -> World:
 
 
 def sleeper(
-    *, under_the_mutex: bool, said: bool = True, told: bool = True, beside: bool = False
+    *,
+    under_the_mutex: bool,
+    said: bool = True,
+    told: bool = True,
+    awaited: bool = False,
+    beside: bool = False,
 ) -> World:
     """A waits for a flag that B raises, if it is ``told`` to: A looks, lets the mutex go
     (unless it sleeps ``under_the_mutex`` that it looked under), takes it again, sleeps.
-    ``said``: the channel knows what for."""
+    ``said``: the channel knows what for. ``awaited``: C waits for A's end."""
     with World() as world:
-        flag, mutex = Flag("flag"), Mutex("mtx")
+        flag, over, mutex = Flag("flag"), Flag("over"), Mutex("mtx")
         channel = Channel("chan", (lambda: flag.up) if said else None)
 
     async def wait() -> None:
@@ -273,6 +278,7 @@ def sleeper(
                 await mutex.enter()
             await channel.msleep(mutex)
         await mutex.leave()
+        await over.put_up()
 
     async def wake() -> None:
         await mutex.enter()
@@ -282,8 +288,13 @@ def sleeper(
         if told:
             await channel.wakeup()
 
+    async def wait_for_a() -> None:
+        await over.wait()
+
     world.task("A", wait)
     world.task("B", wake)
+    if awaited:
+        world.task("C", wait_for_a)
     if beside:
         world.task("K", for_ever, obliged=False)
     return world
@@ -465,6 +476,14 @@ def test_a_wakeup_that_comes_before_the_sleep_is_lost(beside: bool) -> None:
     assert (hang.kind, hang.tasks, hang.can_end) == ("lost-wakeup", (0,), ())
     assert hang.waits == ("chan.woken chan",)
     assert bool(hang.loop) is beside
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_one_lost_wakeup_is_what_a_hang_of_several_is_called(beside: bool) -> None:
+    """Another one waits for the sleeper: both are stuck, and the wakeup is the cause."""
+
+    hang = only_hang(lambda: sleeper(under_the_mutex=False, beside=beside, awaited=True), WEAK)
+    assert (hang.kind, hang.tasks) == ("lost-wakeup", (0, 2))
 
 
 def test_no_wakeup_is_lost_if_the_mutex_is_kept_until_asleep() -> None:

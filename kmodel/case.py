@@ -1,0 +1,75 @@
+"""A case: a scenario, all its parameters, a fix. What is run, searched and replayed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+from kmodel import fixes, settings, situations, story
+from kmodel.explore.purity import building
+from kmodel.log.record import Header
+from kmodel.param import KernelParams
+from kmodel.world import World
+
+ASSUMPTIONS: Final = (
+    "sequential consistency",
+    "one thread a CPU, no interrupts",
+    "steps run from point to point (justified where no data race is found)",
+)
+
+
+@attrs.frozen
+class Case:
+    """What is run: a scenario, all its parameters, a fix, and a situation's name."""
+
+    scenario: story.Scenario
+    own: dict[str, Any]
+    kernel: KernelParams
+    fix: str
+    situation: str | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, given: dict[str, Any], fix: str = "wait", situation: str | None = None
+    ) -> Case:
+        """Load and check everything; ``UsageError`` names what is not there."""
+        if fix not in fixes.names():
+            raise settings.UsageError(f"No fix {fix!r}.{settings.did_you_mean(fix, fixes.names())}")
+        params: dict[str, Any] = {}
+        if situation is not None:
+            if situation not in situations.names():
+                hint = settings.did_you_mean(situation, situations.names())
+                raise settings.UsageError(f"No situation {situation!r}.{hint}")
+            params |= situations.load(situation).params
+        with building():
+            loaded = story.load(name)
+        own, kernel = settings.structure(loaded.own, params | given)
+        return cls(loaded, own, kernel, fix, situation)
+
+    def build(self) -> World:
+        with building():
+            return self.scenario.build(self.own, self.kernel, fixes.load(self.fix))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.own | attrs.asdict(self.kernel)
+
+    def differing(self) -> dict[str, Any]:
+        """The parameters that are not the defaults: what a token must carry."""
+        defaults = attrs.asdict(self.scenario.own()) | attrs.asdict(KernelParams())
+        return {key: value for key, value in self.params.items() if value != defaults[key]}
+
+    def header(self, world: World, strategy: str, seed: int | None, token: str | None) -> Header:
+        return Header(
+            scenario=self.scenario.name,
+            scenario_digest=self.scenario.digest,
+            tasks=tuple(task.name for task in world.tasks),
+            params=self.params,
+            fix=self.fix,
+            situation=self.situation,
+            strategy=strategy,
+            seed=seed,
+            token=token,
+            assumptions=ASSUMPTIONS,
+        )

@@ -1,0 +1,107 @@
+"""Recorded runs: a token for what was found, and the same run again from a token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kmodel
+from kmodel.case import ASSUMPTIONS, Case
+from kmodel.explore.execution import Execution, Outcome, run
+from kmodel.explore.schedule import Token, digits
+from kmodel.explore.snapshot import snapshot
+from kmodel.explore.strategy import Replay, ReplayDiverged
+from kmodel.explore.tree import Divergence
+from kmodel.log.recorder import Recorder
+from kmodel.verdict import Evidence, Finding, Verdict
+
+
+def make_token(case: Case, finding: Finding, stem: bytes, loop: bytes) -> Token:
+    return Token(
+        case.scenario.name,
+        case.differing(),
+        case.fix,
+        digits(stem),
+        digits(loop),
+        "",
+        finding.kind,
+        finding.property,
+        case.scenario.digest,
+        kmodel.__version__,
+    )
+
+
+class Shown:
+    """A token being run again, on whichever host.
+
+    ``execution`` and ``strategy`` are for the host; ``close`` checks that a lasso's
+    loop came back to where it began, and returns the digest.
+    """
+
+    def __init__(self, case: Case, token: Token, logs: Path | None = None, keep: bool = False):
+        stem, loop = token.schedule()
+        world = case.build()
+        header = case.header(world, "replay", None, token.word())
+        self.recorder = Recorder.start(header, logs, keep=keep)
+        self.execution = Execution(world, self.recorder, checks=True)
+        self.execution.at_bound = (token.kind, "")
+        self.strategy = Replay(stem + loop, len(stem) if loop else -1, self._loop_begins)
+        self.max_steps = len(stem) + len(loop)
+        self._before: tuple[Any, ...] | None = None
+
+    def _loop_begins(self) -> None:
+        self._before = snapshot(self.execution)
+
+    def close(self, outcome: Outcome) -> str:
+        if self._before is not None and snapshot(self.execution) != self._before:
+            raise Divergence("the loop of a lasso did not come back to where it began")
+        return self.recorder.close(outcome)
+
+
+def show(case: Case, token: Token) -> str:
+    """Replay ``token`` on the inner loop and return the digest of its events.
+
+    Raises ``Divergence`` where the run does not do what the search said of it.
+    """
+    shown = Shown(case, token)
+    try:
+        outcome = run(shown.execution, shown.strategy, shown.max_steps)
+    except ReplayDiverged as error:
+        raise Divergence(str(error)) from error
+    return shown.close(outcome)
+
+
+def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:
+    """The verdict document of a replayed run: what the token says it shows."""
+    execution = shown.execution
+    assert execution.outcome is not None
+    return Verdict(
+        scenario=token.scenario,
+        params=case.params,
+        fix=token.fix,
+        situation=None,
+        strategy="replay",
+        seed=None,
+        verdict="violated",
+        kind=token.kind,
+        property=token.property,
+        message=execution.outcome.message or f"{token.kind}: {execution.waiting()}",
+        culprits=execution.outcome.culprits,
+        evidence=Evidence(
+            complete=False,
+            bound="replay",
+            executions=1,
+            states=0,
+            traces=None,
+            steps=execution.outcome.steps,
+            assumptions=ASSUMPTIONS,
+            seconds=0.0,
+        ),
+        counts={},
+        reached={},
+        replay=token.word(),
+        log=str(shown.recorder.path) if shown.recorder.path else None,
+        findings=(),
+        excluded=(),
+        digest=digest,
+    )
