@@ -82,13 +82,19 @@ def _short(properties: dict[str, Verdict]) -> dict[str, Any]:
 
 
 def units(chosen: list[str], where: list[str], given: dict[str, Any], limits: Limits) -> list[Unit]:
-    """What there is to judge. A variant that contradicts ``given`` is left out."""
-    found = []
+    """What there is to judge. A parameter that is ``given`` is no variant any more.
+
+    Raises ``UsageError`` for parameters that cannot be.
+    """
+    found: list[Unit] = []
     for situation in map(situations.load, where):
         for fix in chosen:
-            for variant in situation.combinations():
-                if all(given.get(key, value) == value for key, value in variant.items()):
-                    found.append(Unit(fix, situation.name, variant, given, limits))
+            for combination in situation.combinations():
+                variant = {key: given.get(key, value) for key, value in combination.items()}
+                unit = Unit(fix, situation.name, variant, given, limits)
+                if unit not in found:
+                    Case.of(situation.scenario, given | variant, fix, situation.name)
+                    found.append(unit)
     return found
 
 

@@ -77,6 +77,8 @@ class Judge:
     @cached_property
     def excluded(self) -> tuple[Finding, ...]:
         """Hangs that lock-grant alone rules out."""
+        if not self.graph.complete:
+            return ()  # what lock-grant would rule out may also hold without it
         granted = {finding.kind for finding in self.unending}
         weak = self.live.hangs(Fairness("weak", False))
         return tuple(self._hang(hang, ENDS) for hang in weak if hang.kind not in granted)

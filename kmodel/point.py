@@ -71,17 +71,19 @@ class Task:
 class Running:
     """Who runs now, and where what it does is noted down. One per process.
 
-    ``turns`` counts steps, so that a watchdog can tell a step that never ends.
+    ``turns`` counts steps and checks, so that a watchdog can tell one that never ends;
+    ``checking`` says that a check runs.
     ``history`` and ``seen`` are the engine's: what the running task has observed,
     and what it has read since that was last folded in. Both stay unset unless a
     search is recording.
     """
 
-    __slots__ = ("cons", "history", "seen", "sink", "task", "turns")
+    __slots__ = ("checking", "cons", "history", "seen", "sink", "task", "turns")
 
     def __init__(self) -> None:
         self.task: Task | None = None
         self.turns = 0
+        self.checking = False
         self.history: int = 0
         self.seen: list[int] | None = None
         self.cons: Callable[[int, str, tuple[int, ...]], int] = no_cons

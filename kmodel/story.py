@@ -67,7 +67,7 @@ class Scenario:
             return machine.finish()
         except ScenarioError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ScenarioError(
                 f"scenario {self.name} failed while it was being built: "
                 f"{type(error).__name__}: {error}{_where(error)}"
@@ -118,7 +118,7 @@ def _read(name: str, path: Path) -> Scenario:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ScenarioError(
             f"scenario file {path} cannot be loaded: {type(error).__name__}: {error}{_where(error)}"
         ) from error

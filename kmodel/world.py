@@ -16,7 +16,7 @@ import attrs
 
 from kmodel import point, shared
 from kmodel.point import RUN, Task, curtask
-from kmodel.recorder import Recorder
+from kmodel.recorder import Recorder, SharedStateError
 
 Start = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -59,6 +59,26 @@ class Check:
     when: str = "always"
     kind: str = "invariant"
     judged: bool = True
+
+
+def tested(check: Check, test: Callable[[], str | None]) -> str | None:
+    """Ask ``check`` about the present state, through ``test``.
+
+    Raises ``ScenarioError`` if it raises: a check may only look. The watchdog is told.
+    """
+    before, RUN.checking = RUN.checking, True
+    RUN.turns += 1
+    try:
+        return test()
+    except (ScenarioError, SharedStateError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise ScenarioError(
+            f"check {check.name!r} raised {type(error).__name__}: {error}; it must return what is "
+            "wrong, or None"
+        ) from error
+    finally:
+        RUN.checking = before
 
 
 class World:

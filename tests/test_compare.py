@@ -12,6 +12,7 @@ from kmodel.cli.compare import status
 from kmodel.compare import Cell, Unit, cells, judge, judge_all, units
 from kmodel.explore.graph import Limits
 from kmodel.judge import ENDS, NO_LIVELOCK
+from kmodel.settings import UsageError
 
 VARIANTS = [
     {"lap": "wakes", "rwlock": "wake-all"},
@@ -48,11 +49,18 @@ def test_a_unit_for_each_fix_and_variant() -> None:
     ]
 
 
-def test_a_variant_that_contradicts_what_is_given_is_left_out() -> None:
-    """What the user sets is not varied."""
+def test_what_is_given_is_not_varied() -> None:
+    """What the user sets takes the place of the variants, also a value that is none of them."""
     found = work("wait", given={"lap": "silent"})
     assert [unit.variant for unit in found] == VARIANTS[2:]
-    assert work("wait", given={"lap": "silent", "rwlock": "hand-off"}) == []
+    given = {"lap": "silent", "rwlock": "hand-off"}
+    assert [unit.variant for unit in work("wait", given=given)] == [given]
+
+
+def test_what_cannot_be_is_refused_before_anything_is_judged() -> None:
+    """A value that no machine can have is an error of the user, not an empty table."""
+    with pytest.raises(UsageError, match="lap"):
+        work("wait", given={"lap": "x"})
 
 
 def test_everything_is_every_fix_and_situation() -> None:

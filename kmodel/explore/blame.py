@@ -14,7 +14,7 @@ from kmodel.world import ScenarioError
 _HOME: Final = str(Path(kmodel.__file__).parent)
 
 
-def blame(error: Exception, task: Task | None) -> Panic:
+def blame(error: Exception | SystemExit, task: Task | None) -> Panic:
     """What a step that raised ``error`` means for the run.
 
     A failed ``assert`` is a panic (KASSERT), an error of the scenario's own code a
@@ -41,7 +41,7 @@ def blame(error: Exception, task: Task | None) -> Panic:
     )
 
 
-def _innermost(error: Exception, outside: str | None = None) -> tuple[str, int, str]:
+def _innermost(error: BaseException, outside: str | None = None) -> tuple[str, int, str]:
     """File, line and function that raised; or the first ones not below ``outside``."""
     found, trace = ("?", 0, "?"), error.__traceback__
     while trace is not None:

@@ -15,7 +15,7 @@ import attrs
 from kmodel.explore.blame import blame
 from kmodel.explore.coroutine import checked, close
 from kmodel.point import RUN, START, Op
-from kmodel.world import Check, World, leave
+from kmodel.world import Check, World, leave, tested
 
 
 class Strategy(Protocol):
@@ -75,7 +75,11 @@ class Execution:
         self._settling = [task.index for task in world.tasks if task.daemon]
         self._left = sum(task.obliged for task in world.tasks)
         self._last = -1
-        self._test(self._always)
+        try:
+            self._test(self._always)
+        except BaseException:
+            self.close()
+            raise
 
     def enabled(self) -> list[int]:
         """The tasks whose pending operation may go now."""
@@ -116,7 +120,7 @@ class Execution:
             self._left -= task.obliged
             if self.observer:
                 self._say(index, "task.end", {"result": end.value})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             panic = blame(error, task)
             self._end_with(panic.kind, panic.message, "no panic", panic.culprits)
         finally:
@@ -161,14 +165,13 @@ class Execution:
 
     def _test(self, checks: list[Check]) -> None:
         for check in checks:
-            wrong = check.test()
+            wrong = tested(check, check.test)
             if wrong is None or check.name in self.findings:
                 continue
             self.findings[check.name] = wrong
             if self.observer:
-                self._say(
-                    self.choices[-1], "inv.violation", {"property": check.name, "text": wrong}
-                )
+                last = self.choices[-1] if self.choices else 0
+                self._say(last, "inv.violation", {"property": check.name, "text": wrong})
             if check.judged:
                 self._end_with(check.kind, wrong, check.name)
 
@@ -184,7 +187,7 @@ class Execution:
     def _say(self, index: int, event: str, fields: dict[str, Any]) -> None:
         assert self.observer is not None
         cause, self._causes[index] = self._causes[index], None
-        self._last = self.observer(len(self.choices) - 1, index, cause, event, fields)
+        self._last = self.observer(max(len(self.choices) - 1, 0), index, cause, event, fields)
 
     def _find_caused(self) -> None:
         """Whoever could not go before this step and can now was let go by it."""

@@ -11,6 +11,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import attrs
@@ -18,7 +19,7 @@ import attrs
 from kmodel.explore.history import DONE, Histories
 from kmodel.explore.tree import BLOCKED, Leaf, Predicate, State, walk
 from kmodel.recorder import LimitReached
-from kmodel.world import Check, World, leave
+from kmodel.world import Check, World, leave, tested
 
 Order = Literal["dfs", "bfs"]
 NOWHERE = -1
@@ -79,6 +80,10 @@ class Graph:
     def final(self, number: int) -> bool:
         return self.succ[number] == ()
 
+    def unexpanded(self, number: int) -> bool:
+        """Was the search stopped before it looked at what this state leads to?"""
+        return bool(self.succ[number]) and not self.leaf[number]
+
     def done(self, number: int, task: int) -> bool:
         return self.state(number)[self.histories.locations + task] == DONE
 
@@ -105,8 +110,9 @@ class Search:
         self._frontier: deque[int] = deque()
         first = self.histories.locations
         self._obliged = [first + task.index for task in world.tasks if task.obliged]
-        self._always = [(c, Predicate(c.test)) for c in world.checks if c.when == "always"]
-        self._end = [(c, Predicate(c.test)) for c in world.checks if c.when == "end"]
+        asked = [(check, Predicate(partial(tested, check, check.test))) for check in world.checks]
+        self._always = [pair for pair in asked if pair[0].when == "always"]
+        self._end = [pair for pair in asked if pair[0].when == "end"]
         self._broken: set[tuple[str, str]] = set()
         self._began = time.monotonic()
         self._discover(self.histories.initial)

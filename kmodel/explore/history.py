@@ -203,7 +203,7 @@ class Histories:
             recorder.seen.clear()
         except Divergence:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             leaf.panic = blame(error, node.task)
         leaf.said = tuple(said)
         self.leaves.append((node.task.index, leaf))

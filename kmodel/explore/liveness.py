@@ -86,10 +86,8 @@ class Liveness:
         """Ways for an obliged task not to end: one of each kind, that which survives the
         strongest fairness and of those the nearest; the worst kind first."""
         found: dict[str, Hang] = {}
-        dead = self._dead_ends
-        if dead:
-            hang = self._deadlock(self.paths.nearest(dead))
-            found[hang.kind] = hang
+        for kind, states in self._dead_ends.items():
+            found[kind] = self._deadlock(kind, self.paths.nearest(states))
         for stronger in _at_least(fairness):
             best: dict[str, tuple[int, Component, tuple[int, ...]]] = {}
             for part in Fair(self.graph, stronger).refine(self._from(stronger), _any):
@@ -126,13 +124,14 @@ class Liveness:
             most = nothing
             for state in part:
                 for mover, to in enumerate(graph.succ[state]):
-                    leaf = graph.leaf[state][mover] if to >= 0 else None
+                    leaf = graph.leaf[state][mover] if to != NOWHERE and graph.leaf[state] else None
                     if leaf is None:
                         continue
-                    inner = which[to] == number
+                    inner = to >= 0 and which[to] == number
+                    beyond = best[which[to]] if to >= 0 and not inner else nothing
                     if not leaf.said:
-                        if not inner and best[which[to]] is not most:
-                            most = _larger(most, best[which[to]])
+                        if not inner and beyond is not most:
+                            most = _larger(most, beyond)
                         continue
                     if leaf not in hits:
                         tasks = range(len(graph.world.tasks))
@@ -141,7 +140,7 @@ class Liveness:
                     if inner:
                         most = [math.inf if new else old for old, new in zip(most, added)]
                     else:
-                        most = _larger(most, [a + b for a, b in zip(best[which[to]], added)])
+                        most = _larger(most, [a + b for a, b in zip(beyond, added)])
             best.append(most)
         return [None if most == math.inf else int(most) for most in best[which[0]]]
 
@@ -177,23 +176,24 @@ class Liveness:
         stem = self.paths.to(start)
         return Hang(kind, tasks, waits, stem, loop, survives, self._can_end(start, tasks))
 
-    def _deadlock(self, state: int) -> Hang:
+    def _deadlock(self, kind: str, state: int) -> Hang:
         tasks = tuple(t for t in self._obliged if not self.graph.done(state, t))
-        kind = "lost-wakeup" if any(self._pointless(state, t) for t in tasks) else "deadlock"
         waits = tuple(self._wait(state, task) for task in tasks)
         return Hang(kind, tasks, waits, self.paths.to(state), b"", None, ())
 
     # -- small questions
 
     @cached_property
-    def _dead_ends(self) -> list[int]:
-        """States where nobody can step and an obliged task has not ended."""
+    def _dead_ends(self) -> dict[str, list[int]]:
+        """States where nobody can step and an obliged task has not ended, by kind."""
+        found: dict[str, list[int]] = {}
         graph = self.graph
-        return [
-            s
-            for s, row in enumerate(graph.succ)
-            if graph.leaf[s] and all(to == NOWHERE for to in row)
-        ]
+        for state, row in enumerate(graph.succ):
+            if graph.leaf[state] and all(to == NOWHERE for to in row):
+                left = [t for t in self._obliged if not graph.done(state, t)]
+                lost = any(self._pointless(state, t) for t in left)
+                found.setdefault("lost-wakeup" if lost else "deadlock", []).append(state)
+        return found
 
     def _again_in(self, part: Component) -> bool:
         return bool(self._repeating(part))
@@ -212,17 +212,22 @@ class Liveness:
         return leaf is not None and any(event == self.again for event, _ in leaf.said)
 
     def _may_step(self, part: Component, tasks: list[int]) -> set[int]:
-        """Those of ``tasks`` that can step, in ``part`` or in what it leads to."""
+        """Those of ``tasks`` that can step, in ``part`` or in what it leads to; where a search
+        was stopped nobody knows, so they might."""
         succ = self.graph.succ
         found = {t for t in tasks if any(succ[s][t] != NOWHERE for s in part)}
         if len(found) < len(tasks):
             for state in self.paths.forward(part):
+                if self.graph.unexpanded(state):
+                    return set(tasks)
                 found.update(t for t in tasks if succ[state] and succ[state][t] != NOWHERE)
         return found
 
     def _can_end(self, state: int, tasks: tuple[int, ...]) -> tuple[int, ...]:
         left = set(tasks)
         for ahead in self.paths.forward([state]):
+            if self.graph.unexpanded(ahead):
+                return tasks
             left -= {task for task in left if self.graph.done(ahead, task)}
             if not left:
                 break

@@ -70,7 +70,7 @@ def _refusing(module: str, name: str, function: Callable[..., Any]) -> Callable[
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if RUN.task is not None or _Building.now:
+        if RUN.task is not None or RUN.checking or _Building.now:
             raise ScenarioError(
                 f"{_who()} calls {module}.{name}(): a run must be the same each time it is "
                 f"replayed, so use {instead} instead"
@@ -81,7 +81,9 @@ def _refusing(module: str, name: str, function: Callable[..., Any]) -> Callable[
 
 
 def _who() -> str:
-    return f"task {RUN.task.name}" if RUN.task is not None else "the scenario"
+    if RUN.task is not None:
+        return f"task {RUN.task.name}"
+    return "a check" if RUN.checking else "the scenario"
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def _watchdog(seconds: float) -> Iterator[None]:
 
     def look(_signal: int, _frame: FrameType | None) -> None:
         nonlocal last
-        if RUN.task is None and not _Building.now:
+        if RUN.task is None and not RUN.checking and not _Building.now:
             last = -1
         elif RUN.turns == last:
             raise ScenarioError(

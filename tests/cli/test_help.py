@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 import pytest
 from commands import Commands, child
@@ -99,3 +102,18 @@ def test_the_version_is_told(call: Commands) -> None:
     import kmodel as package
 
     assert call("--version").out == f"kmodel {package.__version__}\n"
+
+
+def test_a_closed_pipe_is_no_verdict() -> None:
+    """Whoever reads the output may have had enough of it: that is status 141, as in a shell."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "kmodel", "list", "--params"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait() == 141

@@ -11,6 +11,7 @@ from enumeration import searched
 from kmodel.event import say
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution
+from kmodel.explore.graph import Limits, Search
 from kmodel.explore.liveness import Hang, Liveness, Measure
 from kmodel.explore.snapshot import snapshot
 from kmodel.point import Loop, Task, curtask, operation, pause
@@ -732,3 +733,66 @@ def test_only_the_loop_that_adds_is_unbounded() -> None:
         return world
 
     assert live(build()).longest([of("pool.get"), of("pool.fail")]) == [1, None]
+
+
+def test_a_stopped_search_calls_nothing_a_deadlock() -> None:
+    """What lies beyond the last expanded state might let a task go on."""
+    with World() as world:
+        mtx, chan, gate = Mutex("m"), Channel("c"), rwlock("gate", "wake-all")
+
+        async def sleeper() -> None:
+            await mtx.enter()
+            await chan.msleep(mtx, relock=False)
+
+        async def late() -> None:
+            loop = Loop()
+            while True:
+                loop.head()
+                for _ in range(300):
+                    await pause()
+                await chan.wakeup()
+
+        async def churn() -> None:
+            loop = Loop()
+            while True:
+                loop.head()
+                await gate.enter(True)
+                await pause()
+                await gate.exit()
+
+    world.task("O", late, obliged=False)
+    world.task("W", sleeper)
+    world.task("K", churn, obliged=False)
+    search = Search(world, Limits(states=600), "bfs")
+    while search.advance(100):
+        pass
+    assert not search.graph.complete
+    kinds = {hang.kind for hang in Liveness(search.graph).hangs(Fairness("weak", True))}
+    assert not kinds & {"deadlock", "lost-wakeup"}
+
+
+def test_each_kind_of_dead_end_is_reported() -> None:
+    """A deadlock that is nearer does not hide a lost wakeup."""
+    with World() as world:
+        mtx, never = Mutex("m"), Channel("never", condition=lambda: False)
+        lost = Channel("lost", condition=lambda: True)
+
+        async def one() -> None:
+            await mtx.enter()
+            await never.msleep(mtx, relock=False)
+
+        async def other() -> None:
+            await mtx.enter()
+            await lost.msleep(mtx, relock=False)
+
+        async def ringer() -> None:
+            await lost.wakeup()
+            await never.wakeup()
+
+    for name, start in (("A", one), ("B", other), ("R", ringer)):
+        world.task(name, start)
+    search = Search(world, Limits())
+    while search.advance(100):
+        pass
+    kinds = [hang.kind for hang in Liveness(search.graph).hangs(Fairness("weak", True))]
+    assert kinds == ["deadlock", "lost-wakeup"]
