@@ -6,10 +6,14 @@ import gc
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Final
 
 import attrs
 
 from kmodel.case import ASSUMPTIONS, Case
+from kmodel.explore.bounded import Bounded, Kind, Level, counted
+from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution
 from kmodel.explore.graph import NOWHERE, Graph, Limits, Order, Search
 from kmodel.explore.history import FalseLive, Histories
@@ -17,9 +21,12 @@ from kmodel.explore.interrupt import interruptible
 from kmodel.explore.tree import Divergence
 from kmodel.judge import Judge
 from kmodel.point import START
-from kmodel.verdict import Evidence, Verdict
+from kmodel.verdict import Evidence, Finding, Verdict
 
 Tick = Callable[[Graph], None]
+Told = Callable[[Level], None]
+UNJUDGED: Final = "deadlock of some, livelock, starvation and data races"
+"""What a search within a bound cannot judge: that takes the whole graph."""
 
 
 def explore(case: Case, limits: Limits, order: Order = "dfs", tick: Tick | None = None) -> Judge:
@@ -35,6 +42,85 @@ def explore(case: Case, limits: Limits, order: Order = "dfs", tick: Tick | None 
     if search.graph.complete:
         recheck(case, search.graph, walks=4)
     return Judge(case, search)
+
+
+def explore_within(
+    case: Case, limits: Limits, kind: Kind, bound: int, tick: Tick | None, told: Told | None = None
+) -> WithinBound:
+    """Search the schedules of ``case`` with at most ``bound`` preemptions or delays, a bound
+    at a time; ``told`` hears of each that is covered."""
+    search = Bounded(case.build(), limits, kind, bound)
+    heard, more = 0, True
+    with interruptible() as asked_to_stop, no_collector():
+        while more:
+            more = search.advance(500)
+            for level in search.levels[heard:]:
+                heard += 1
+                if told:
+                    told(level)
+            if tick:
+                tick(search.graph)
+            if more and asked_to_stop():
+                search.interrupt("interrupted")
+                more = False
+    if search.graph.complete:
+        recheck(case, search.graph, walks=4)
+    return WithinBound(case, search, kind)
+
+
+class WithinBound(Judge):
+    """Judges a bounded search: everything if the bound covers everything, else only what one
+    state can show (panics, checks, leaks, a deadlock of all)."""
+
+    def __init__(self, case: Case, search: Bounded, kind: Kind) -> None:
+        super().__init__(case, search)
+        self.search, self.kind = search, kind
+
+    def verdict(self) -> Verdict:
+        verdict = super().verdict() if self.graph.complete else self._of_safety()
+        return attrs.evolve(verdict, strategy=self.kind, message=self._message(verdict))
+
+    def _of_safety(self) -> Verdict:
+        judged = [finding for finding, counts in self.violated if counts]
+        others = [finding for finding, counts in self.violated if not counts]
+        if self.search.stuck:
+            hangs = self.live.hangs(Fairness("strong", False))
+            judged += [self._hang(hang, "ends") for hang in hangs if not hang.loop]
+        return self._document(sorted(judged, key=Finding.rank), others)
+
+    def _message(self, verdict: Verdict) -> str:
+        """What is wrong, and which bound misses it; or how far nothing is."""
+        levels, stopped_by = self.search.levels, self.graph.stopped_by
+        clean = [counted(one.bound, self.search.unit) for one in levels if not one.found]
+        if self.graph.complete:
+            said = [f"a bound of {self.reach} covers every step there is, so all is judged"]
+            if clean and len(clean) < len(levels):
+                said.insert(0, f"none within {clean[-1]}")
+            return f"{verdict.message} ({'; '.join(said)})"
+        if verdict.verdict == "violated":
+            return verdict.message + (f" (none within {clean[-1]})" if clean else "")
+        if not levels:
+            return f"nothing found, and the search ended early: {stopped_by}"
+        early = f"; then {stopped_by} ended the search" if stopped_by else ""
+        return f"none within {self.reach}, and more lies beyond{early} (not judged: {UNJUDGED})"
+
+    @property
+    def reach(self) -> str:
+        """The bound that was covered entirely."""
+        levels = self.search.levels
+        return counted(levels[-1].bound, self.search.unit) if levels else ""
+
+    def evidence(self) -> Evidence:
+        evidence = super().evidence()
+        if self.graph.complete:
+            return evidence
+        bound = "; ".join(filter(None, (self.reach, self.graph.stopped_by)))
+        return attrs.evolve(evidence, bound=bound)
+
+    @cached_property
+    def longest(self) -> dict[str, Any]:
+        """Nothing: the most of any run takes the whole graph."""
+        return super().longest if self.graph.complete else {}
 
 
 def check_live(case: Case, limits: Limits, tick: Tick | None = None) -> Verdict:

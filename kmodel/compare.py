@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, Final
 
 import attrs
@@ -120,13 +120,14 @@ def judge_all(work: list[Unit], jobs: int) -> Iterator[Judged]:
     # forkserver: a fork of a process with threads (a progress bar's) may hang
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["kmodel.compare"])
-    with ProcessPoolExecutor(min(jobs, len(work)), mp_context=context) as pool:
-        futures = [pool.submit(judge, unit) for unit in work]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    # leaving the pool ends its processes at once: after Ctrl-C nobody waits for the rest
+    with context.Pool(min(jobs, len(work)), _leave_interrupts) as pool:
+        yield from pool.imap_unordered(judge, work)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; it is for the one that shows results."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def cells(judged: list[Judged], work: list[Unit]) -> list[Cell]:

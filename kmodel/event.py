@@ -28,6 +28,7 @@ EVENTS: Final[dict[str, str]] = {
     "chan.woken": "msleep(9): taken off the sleep queue by a wakeup",
     "chan.wakeup": "wakeup(9)",
     "chan.wakeup_one": "wakeup_one(9)",
+    "witness.order": "witness(4): about to wait for a lock while others are held",
     "page.alloc": "uvm_pglistalloc / uvm_pagealloc gave pages",
     "page.fail": "no pages: below a reserve",
     "page.free": "uvm_pmr_freepages",

@@ -18,7 +18,8 @@ from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import check_address
 from kmodel.point import Loop, procedure
-from kmodel.shared import shared
+from kmodel.shared import Hidden, shared
+from kmodel.table import oracle
 from kmodel.vm.amap import AnonPool
 from kmodel.vm.km import KernelMemory
 from kmodel.vm.map import UserMap
@@ -66,18 +67,22 @@ class Space:
     kernel: Final[Kernel]
     map: Final[UserMap]
     pmap: Final[Pmap]
+    killed_for_nothing: Hidden[bool]
 
     def __init__(self, kernel: Kernel, name: str) -> None:
-        self.name, self.kernel = name, kernel
+        self.name, self.kernel, self.killed_for_nothing = name, kernel, False
         self.map = UserMap(kernel.p, name, 1 << (PAGE_SHIFT + 9 * kernel.p.levels))
         self.pmap = Pmap(kernel.p, kernel.pmap_pools, name)
 
     async def fault(self, va: int, write: bool = True) -> int:
         """A thread of the process touches ``va``: uvm_fault, and what the trap handler
-        makes of its result. Returns 0 or an errno."""
+        makes of its result. Returns 0 or an errno; after an errno the thread is gone, and
+        whoever calls must not go on as that thread."""
         va &= ~(PAGE_SIZE - 1)
         check_address(self.kernel.p, va)
         error = await uvm_fault(self, va, write)
+        if error == ENOMEM and oracle(self.kernel.physmem, self.kernel.physmem.plentiful):
+            self.killed_for_nothing = True
         say("fault.end", obj=self.name, va=hex(va), error=error, signal=SIGNALS[error])
         return error
 

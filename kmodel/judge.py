@@ -11,7 +11,9 @@ import attrs
 from kmodel.case import ASSUMPTIONS, Case
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.graph import Search
+from kmodel.explore.lasso import easiest
 from kmodel.explore.liveness import Hang, Liveness, Measure
+from kmodel.explore.order import LockOrder
 from kmodel.explore.race import races
 from kmodel.shown import make_token, show
 from kmodel.verdict import Evidence, Finding, Verdict
@@ -34,25 +36,15 @@ class Judge:
         self.world = self.graph.world
         self.live = Liveness(self.graph, RESTART)
         self.executions = 0
+        self.worst: Finding | None = None
         self._names = [task.name for task in self.world.tasks]
 
     @cached_property
     def broken(self) -> list[tuple[Finding, bool]]:
         """Every broken check that is no question of liveness, and whether it is judged."""
-        found = []
-        for violation in self.graph.violations:
-            path = self.live.paths.to(violation.state)
-            if violation.task is not None:
-                path += bytes([violation.task])
-            finding = Finding(
-                kind=violation.kind,
-                property=violation.property,
-                message=violation.message,
-                culprits=violation.culprits,
-            )
-            found.append((self._shown(finding, path, b""), violation.judged))
+        found = list(self.violated)
         for race in races(self.graph):
-            path = self.live.paths.to(race.state) + race.path
+            path = self.live.paths.to(race.state, race.path) + race.path
             finding = Finding(
                 kind="data-race",
                 property="no data race",
@@ -60,6 +52,43 @@ class Judge:
                 culprits=(race.location, self._names[race.first], self._names[race.second]),
             )
             found.append((self._shown(finding, path, b""), True))
+        found += self.inverted
+        return found
+
+    @cached_property
+    def inverted(self) -> list[tuple[Finding, bool]]:
+        """Cycles in the lock order. A confirmed one is judged, unless an obliged task is in
+        it: then it is a deadlock, and judged as that."""
+        found = []
+        for cycle in LockOrder(self.graph, self.live.paths).inversions:
+            stuck = cycle.deadlock
+            tasks = stuck.tasks if stuck else [taking.task for taking in cycle.takings]
+            who = [self._names[task] for task in dict.fromkeys(tasks)]
+            finding = Finding(
+                kind="lock-order",
+                property="lock order",
+                message=cycle.message(self._names),
+                culprits=(*who, *cycle.locks),
+            )
+            if stuck:
+                finding = self._shown(finding, self.live.paths.to(stuck.state), b"")
+            obliged = any(self.world.tasks[task].obliged for task in tasks)
+            found.append((finding, stuck is not None and not obliged))
+        return found
+
+    @cached_property
+    def violated(self) -> list[tuple[Finding, bool]]:
+        """Those that are a question of one state: panics and the checks of the scenario."""
+        found = []
+        for violation in self.graph.violations:
+            finding = Finding(
+                kind=violation.kind,
+                property=violation.property,
+                message=violation.message,
+                culprits=violation.culprits,
+            )
+            path = easiest(self.live.paths, violation)
+            found.append((self._shown(finding, path, b""), violation.judged))
         return found
 
     @cached_property
@@ -102,7 +131,7 @@ class Judge:
         return self._document(judged, others)
 
     def _document(self, judged: list[Finding], others: list[Finding]) -> Verdict:
-        worst = judged[0] if judged else None
+        worst = self.worst = judged[0] if judged else None
         reached = self.reached
         verdict, kind, message = "holds", None, "no schedule within the bounds breaks anything"
         if worst is not None:
@@ -205,7 +234,11 @@ class Judge:
         token = make_token(self.case, finding, stem, loop)
         with_digest = attrs.evolve(token, digest=show(self.case, token))
         return attrs.evolve(
-            finding, replay=with_digest.word(), digest=with_digest.digest, stem=len(stem)
+            finding,
+            replay=with_digest.word(),
+            digest=with_digest.digest,
+            stem=len(stem),
+            preemptions=self.live.paths.preemptions(stem),
         )
 
 

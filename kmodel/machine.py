@@ -17,6 +17,7 @@ from kmodel.param import PAGE_SIZE, KernelParams, contradictions
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.point import Task
+from kmodel.settings import UsageError
 from kmodel.vm.amap import AnonPool
 from kmodel.vm.km import KernelMemory, SinglePages
 from kmodel.vm.kmap import KERNBASE, KernelMap
@@ -34,7 +35,7 @@ class Machine:
     def __init__(self, params: KernelParams, fix: Fix) -> None:
         wrong = contradictions(params)
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
         self.params, self.world = params, World()
         self._spaces: list[Space] = []
         with self.world:
@@ -106,7 +107,8 @@ class Machine:
             allocator = pool.allocator
             assert isinstance(allocator, SinglePages)
             if not self._km.kmpages.free or not self.physmem.free:
-                raise ValueError(
+                raise UsageError(
+                    "Parameters that cannot be: "
                     f"{pool.name}: no page or address left at boot for {stock} items; "
                     "raise km_pages or npages"
                 )
@@ -123,9 +125,9 @@ class Machine:
             or not self._km.entries.free
             or (not pools.headers.free)
         ):
-            raise ValueError(
-                "no room at boot for a page-table page: raise kva_pages, npages, entry_stock "
-                "or header_stock"
+            raise UsageError(
+                "Parameters that cannot be: no room at boot for a page-table page; raise "
+                "kva_pages, npages, entry_stock or header_stock"
             )
         kmap.used |= 3 << first
         kmap.entry[first] = _take(self._km.entries)
@@ -149,6 +151,15 @@ class Machine:
                 else (f"resident_count of {pmap.name} differs from its number of valid descriptors")
             ),
             judged=False,
+        )
+        self.world.check(
+            f"kills in {space.name}",
+            lambda: (
+                f"{space.name} was killed for lack of memory while memory was plentiful"
+                if space.killed_for_nothing
+                else None
+            ),
+            kind="unjustified-kill",
         )
 
     def _leak(self) -> str | None:

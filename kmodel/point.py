@@ -72,18 +72,22 @@ class Running:
     """Who runs now, and where what it does is noted down. One per process.
 
     ``turns`` counts steps and checks, so that a watchdog can tell one that never ends;
-    ``checking`` says that a check runs.
+    ``checking`` says that a check runs. ``made`` and ``awaited`` count the operations of the
+    present step, so that one that was made and never awaited does not go unnoticed.
     ``history`` and ``seen`` are the engine's: what the running task has observed,
     and what it has read since that was last folded in. Both stay unset unless a
     search is recording.
     """
 
-    __slots__ = ("checking", "cons", "history", "seen", "sink", "task", "turns")
+    __slots__ = (
+        *("awaited", "checking", "cons", "made", "history", "seen", "sink", "task", "turns"),
+    )
 
     def __init__(self) -> None:
         self.task: Task | None = None
         self.turns = 0
         self.checking = False
+        self.made = self.awaited = 0
         self.history: int = 0
         self.seen: list[int] | None = None
         self.cons: Callable[[int, str, tuple[int, ...]], int] = no_cons
@@ -106,6 +110,7 @@ def curtask() -> Task:
 
 @types.coroutine
 def _point(op: Op) -> Generator[Op, Any, Any]:
+    RUN.awaited += 1
     return (yield op)
 
 
@@ -134,6 +139,7 @@ def operation(
                 raise TypeError(
                     f"{effect.__name__} is an operation: give its arguments by position"
                 )
+            RUN.made += 1
             return _point((kind, self, args))
 
         call.kind = kind  # type: ignore[attr-defined]
@@ -152,6 +158,7 @@ PAUSE = Kind("task.pause", _nothing, None, None, None)
 
 def pause() -> Awaitable[None]:
     """A point that does nothing: here another CPU may get in."""
+    RUN.made += 1
     return _point((PAUSE, None, ()))
 
 

@@ -1,4 +1,6 @@
-"""Random runs of a case on Trio tasks, logged, and what they add up to."""
+"""Sampled runs of a case on Trio tasks, logged, and what they add up to.
+
+A sample never shows that something cannot happen. Its traces tell how much was new."""
 
 from __future__ import annotations
 
@@ -12,12 +14,14 @@ import attrs
 import trio
 
 from kmodel.case import ASSUMPTIONS, Case
-from kmodel.explore.execution import Execution, Observer, Outcome, run
+from kmodel.counting import Counting, both, pool_failures
+from kmodel.explore.execution import Execution, Outcome, run
 from kmodel.explore.host import TrioHost
 from kmodel.explore.interrupt import interruptible
+from kmodel.explore.recipe import Recipe, recipe
 from kmodel.explore.strategy import Random
+from kmodel.explore.traces import Traced, Traces, next_new
 from kmodel.explore.tree import Divergence
-from kmodel.judge import RESTART, killed
 from kmodel.log.recorder import Recorder
 from kmodel.shown import make_token, show
 from kmodel.untracked import refuse_untracked
@@ -35,7 +39,8 @@ HARMLESS: Final = ("done", "limit")
 
 @attrs.frozen
 class Run:
-    """One sampled run. ``log`` is where its events are, if they were kept."""
+    """One sampled run. ``log`` is where its events are, if they were kept; runs of one
+    sample with equal ``trace`` differ in nothing that matters."""
 
     seed: int
     outcome: Outcome
@@ -43,17 +48,24 @@ class Run:
     schedule: bytes
     counts: Counter[str]
     waiting: dict[str, str]
+    trace: int
     log: Path | None
 
 
 class Sampler:
-    """Takes random runs of ``case`` and remembers what they showed.
+    """Takes runs of ``case``, drawn by ``drawn``, and remembers what they showed.
+    The log of the first run and of the first broken ones is kept under ``logs``."""
 
-    The log of the first run and of the first broken ones is kept under ``logs``.
-    """
-
-    def __init__(self, case: Case, seed: int, logs: Path, max_steps: int = MAX_STEPS) -> None:
+    def __init__(
+        self,
+        case: Case,
+        seed: int,
+        logs: Path,
+        max_steps: int = MAX_STEPS,
+        drawn: Recipe | None = None,
+    ) -> None:
         self.case, self.seed, self.logs, self.max_steps = case, seed, logs, max_steps
+        self.recipe, self._traces = drawn or recipe("random"), Traces()
         self.runs: list[Run] = []
         self.broken: list[Run] = []
         self.findings: dict[str, str] = {}
@@ -77,6 +89,7 @@ class Sampler:
                         run = trio.run(self._one, run.seed, self.logs)
                     self.broken.append(run)
                 self.runs.append(run)
+                self.recipe.learn(self._strategy)
                 tick(run)
                 if asked_to_stop():
                     self.interrupted = True
@@ -84,18 +97,27 @@ class Sampler:
 
     async def _one(self, seed: int, logs: Path | None) -> Run:
         world = self.case.build()
-        header = self.case.header(world, "random", seed, None)
+        header = self.case.header(world, self.recipe.name, seed, None)
         counting = Counting()
+        self._strategy = self.recipe.strategy(seed)
+        traced = Traced(self._strategy, self._traces)
         with Recorder.start(header, logs) as recorder:
-            execution = Execution(world, _both(counting, recorder), checks=True)
-            outcome = await TrioHost(execution, Random(seed), self.max_steps).run()
+            execution = Execution(world, both(counting, recorder), checks=True)
+            outcome = await TrioHost(execution, traced, self.max_steps).run()
             digest = recorder.close(outcome)
         self.reached |= counting.reached
         judged = {check.name for check in world.checks if check.judged}
         self.findings |= {k: v for k, v in execution.findings.items() if k not in judged}
         waiting = execution.waiting() if outcome.kind != "done" else {}
         return Run(
-            seed, outcome, digest, bytes(execution.choices), counting.total, waiting, recorder.path
+            seed=seed,
+            outcome=outcome,
+            digest=digest,
+            schedule=bytes(execution.choices),
+            counts=counting.total,
+            waiting=waiting,
+            trace=traced.trace.number(),
+            log=recorder.path,
         )
 
     def verdict(self) -> Verdict:
@@ -106,7 +128,7 @@ class Sampler:
         shown = worst or (self.runs[0] if self.runs else None)
         broken = finding is not None and finding.kind not in ("scenario-error", "nondeterminism")
         taken = len(self.runs)
-        message = f"{taken} random run(s) broke nothing, which proves nothing"
+        message = f"{taken} {self.recipe.name} run(s) broke nothing, which proves nothing"
         if limited:
             waits = ", ".join(f"{task} at {at}" for task, at in limited[0].waiting.items())
             message = (
@@ -119,7 +141,7 @@ class Sampler:
             params=self.case.params,
             fix=self.case.fix,
             situation=self.case.situation,
-            strategy="random",
+            strategy=self.recipe.name,
             seed=self.seed,
             verdict="violated" if broken else "inconclusive",
             kind=finding.kind if finding else None,
@@ -137,7 +159,7 @@ class Sampler:
         )
 
     def counts(self) -> dict[str, Any]:
-        """Sums over all runs."""
+        """Sums over all runs; ``next_new`` is the chance that one more is of a new trace."""
         total: Counter[str] = Counter()
         for taken in self.runs:
             total.update(taken.counts)
@@ -145,13 +167,11 @@ class Sampler:
             "runs": len(self.runs),
             "ended": dict(Counter(run.outcome.kind for run in self.runs)),
             "refaults": total["refaults"],
-            "pool_failures": {
-                key.removeprefix("pool: "): value
-                for key, value in sorted(total.items())
-                if key.startswith("pool: ")
-            },
+            "pool_failures": pool_failures(total),
             "daemon_laps": total["daemon_laps"],
             "kills": total["kills"],
+            "next_new": round(next_new(run.trace for run in self.runs), 4),
+            **({self.recipe.name: report} if (report := self.recipe.report()) else {}),
         }
 
     def _sometimes(self) -> list[str]:
@@ -163,7 +183,7 @@ class Sampler:
             bound=f"{self.max_steps} steps" if limited else "samples",
             executions=len(self.runs),
             states=0,
-            traces=None,
+            traces=len(self._traces),
             steps=sum(run.outcome.steps for run in self.runs),
             assumptions=(*ASSUMPTIONS, f"lock policy {self.case.kernel.rwlock}"),
             seconds=round(time.monotonic() - self._began, 3),
@@ -201,14 +221,6 @@ def assert_same(one: Run, other: Run) -> None:
     )
 
 
-def _both(one: Observer, other: Observer) -> Observer:
-    def observe(step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]) -> int:
-        one(step, task, cause, event, fields)
-        return other(step, task, cause, event, fields)
-
-    return observe
-
-
 def sample(
     case: Case, seed: int, runs: int, tick: Callable[[int, Outcome], None] | None = None
 ) -> dict[str, Any]:
@@ -231,33 +243,8 @@ def sample(
         "mean_steps": round(steps / runs, 1),
         "mean_refaults": round(total["refaults"] / runs, 2),
         "mean_pool_failures": {
-            key.removeprefix("pool: "): round(value / runs, 2)
-            for key, value in sorted(total.items())
-            if key.startswith("pool: ")
+            cause: round(failures / runs, 2) for cause, failures in pool_failures(total).items()
         },
         "mean_daemon_laps": round(total["daemon_laps"] / runs, 2),
         "kills": total["kills"],
     }
-
-
-class Counting:
-    """An observer that only counts what the verdict's ``counts`` are about."""
-
-    def __init__(self, total: Counter[str] | None = None) -> None:
-        self.total: Counter[str] = Counter() if total is None else total
-        self.reached: set[str] = set()
-
-    def __call__(
-        self, step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]
-    ) -> int:
-        if event == RESTART:
-            self.total["refaults"] += 1
-        elif event == "pool.fail":
-            self.total[f"pool: {fields['why']}"] += 1
-        elif event == "daemon.lap":
-            self.total["daemon_laps"] += 1
-        elif event == "mark":
-            self.reached.add(fields["text"])
-        elif killed(event, fields) if event == "fault.end" else False:
-            self.total["kills"] += 1
-        return 0

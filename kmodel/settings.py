@@ -11,7 +11,7 @@ import cattrs
 from kmodel.param import KernelParams, contradictions
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """The user asked for something that is not there or not possible; one paragraph."""
 
 
@@ -39,8 +39,8 @@ def structure(own_class: Any, given: dict[str, Any]) -> tuple[dict[str, Any], Ke
         if key not in own and key not in kernel:
             hint = did_you_mean(key, [*own, *kernel])
             wrong.append(f"{key}: no such parameter.{hint}")
-    if values[1] is not None:
-        wrong += contradictions(values[1])
+    right = {k: v for k, v in given.items() if k in kernel and not any(_about(k, w) for w in wrong)}
+    wrong += contradictions(KernelParams(**right))
     if wrong:
         raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
     return attrs.asdict(values[0]), values[1]
@@ -63,6 +63,10 @@ def _instance(cls: Any, part: dict[str, Any], wrong: list[str]) -> Any:
             except (ValueError, TypeError):
                 wrong.append(f"{field.name}: {value!r} {_allowed(field)}")
     return made if len(wrong) == before else None
+
+
+def _about(name: str, problem: str) -> bool:
+    return problem.startswith(f"{name}:")
 
 
 def _allowed(field: attrs.Attribute[Any]) -> str:

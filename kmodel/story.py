@@ -65,7 +65,7 @@ class Scenario:
             with machine.world:
                 self.function(machine, **params)
             return machine.finish()
-        except ScenarioError:
+        except (ScenarioError, UsageError):
             raise
         except (Exception, SystemExit) as error:
             raise ScenarioError(

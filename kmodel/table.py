@@ -100,6 +100,19 @@ def observe(value: bool | int) -> bool | int:
     return value
 
 
+def oracle(about: Any, look: Callable[[], bool]) -> bool:
+    """Ask ``look`` about the shared object ``about`` and others of its world as somebody
+    outside of it: no access of the running task, so no race. Model code may note the
+    answer for a check; it must not act on it."""
+    recorder = getattr(about, "_rec", None)
+    if recorder is None:
+        return look()
+    seen, trace = len(recorder.seen), len(recorder.trace)
+    answer = look()
+    del recorder.seen[seen:], recorder.trace[trace:]
+    return bool(observe(answer))
+
+
 @shared
 class Stamp:
     """A version number of which only "still the same?" is ever asked.

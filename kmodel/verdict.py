@@ -53,6 +53,7 @@ class Evidence:
 class Finding:
     """One broken check: what, who, and a run that shows it.
 
+    ``preemptions`` are those of the run before its loop, if it has one.
     ``survives`` names the strongest fairness that allows a hang, ``can_end`` the tasks
     that could still end from its loop. ``replay`` is a token, ``digest`` the digest of
     its event records.
@@ -66,6 +67,7 @@ class Finding:
     can_end: tuple[str, ...] | None = None
     stem: int = 0
     loop: int = 0
+    preemptions: int | None = None
     replay: str | None = None
     digest: str | None = None
 

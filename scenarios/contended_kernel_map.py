@@ -27,4 +27,5 @@ def contended_kernel_map(
 
 async def several(space, first: int, faults: int) -> None:
     for turn in range(faults):
-        await space.fault(first + turn * REGION, write=True)
+        if await space.fault(first + turn * REGION, write=True):
+            return  # killed

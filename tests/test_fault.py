@@ -114,11 +114,23 @@ def test_a_failure_with_swap_full_is_enomem(fix):
 
 
 def test_no_anon_with_swap_full_is_enomem():
-    """A failed promotion is treated alike, and leaves nothing in the amap."""
+    """A failed promotion is treated alike, and leaves nothing in the amap. What is short
+    here is addresses: the kill is reported as one for nothing."""
     m = boot(anon_stock=0, km_pages=4, swap_used=100)
     space = m.process()
-    assert alone(m.world, space.fault, VA) == ENOMEM
+    m.cpu("A", space.fault, VA)
+    ended = run(m.world)
+    assert ended.outcome.kind == "unjustified-kill"
+    assert ended.results["A"] == ENOMEM
     assert space.map.amap.slots.used == ()
+
+
+def test_a_kill_with_memory_gone_is_justified():
+    """With no page left to take and none to page out there is nothing else to do."""
+    m = boot(npages=10, reserve_kernel=3, vp_stock=0, swap_used=100)
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    assert run(m.world).outcome.kind == "done"
 
 
 def test_no_page_with_swap_full_is_enomem_and_gives_the_anon_back():

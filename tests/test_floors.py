@@ -13,7 +13,18 @@ import kmodel
 ROOT = Path(kmodel.__file__).parent
 
 FLOOR0 = {"point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"}
-FLOOR6 = {"log", "case", "shown", "judge", "check", "compare", "sampling", "verdict"}
+FLOOR6 = {
+    "log",
+    "case",
+    "shown",
+    "judge",
+    "check",
+    "compare",
+    "sampling",
+    "counting",
+    "verdict",
+    "explain",
+}
 FLOORS = {
     **dict.fromkeys(FLOOR0, 0),
     "sync": 1,

@@ -11,7 +11,9 @@ import pytest
 import stories
 
 from kmodel.case import Case
+from kmodel.cli.run import report
 from kmodel.explore.purity import pure
+from kmodel.explore.recipe import NAMES, Recipe, recipe
 from kmodel.explore.tree import Divergence
 from kmodel.sampling import KEPT_FAILURES, Run, Sampler, assert_same, sample
 from kmodel.verdict import Verdict
@@ -26,10 +28,11 @@ def sampled(
     runs: int = 1,
     seed: int = 0,
     max_steps: int = 5000,
+    drawn: Recipe | None = None,
     **params: Any,
 ) -> Sampler:
     with pure():
-        sampler = Sampler(Case.of(name, params, fix), seed, logs, max_steps)
+        sampler = Sampler(Case.of(name, params, fix), seed, logs, max_steps, drawn)
         sampler.take(runs, lambda run: None)
     return sampler
 
@@ -174,3 +177,59 @@ def test_both_ways_of_sampling_take_the_same_runs(tmp_path: Path) -> None:
     assert means["mean_refaults"] == round(sampler.counts()["refaults"] / 20, 2)
     steps = sum(run.outcome.steps for run in sampler.runs)
     assert means["mean_steps"] == round(steps / 20, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_strategy_samples(tmp_path: Path, name: str) -> None:
+    """The same sample twice; its verdict says how it was drawn and how much was new."""
+    one, two = (
+        sampled(tmp_path, fix="populate", runs=8, max_steps=1500, drawn=recipe(name))
+        for _ in range(2)
+    )
+    assert [run.digest for run in one.runs] == [run.digest for run in two.runs]
+    verdict = one.verdict()
+    assert (verdict.strategy, verdict.verdict) == (name, "inconclusive")
+    assert verdict.evidence.complete is False
+    assert verdict.evidence.traces == len({run.trace for run in one.runs})
+    assert 0 <= verdict.counts["next_new"] <= 1
+
+
+def test_runs_of_one_trace_have_one_number(tmp_path: Path) -> None:
+    """Equal schedules for certain; and a sample of one schedule is never new again."""
+    twice = recipe("random")
+    same = Recipe("random", lambda seed: twice.strategy(seed % 2))
+    sampler = sampled(tmp_path, fix="populate", runs=6, drawn=same)
+    assert [run.trace for run in sampler.runs] == [0, 1] * 3
+    assert sampler.counts()["next_new"] == 0
+    alone = sampled(tmp_path, fix="populate", runs=5)
+    traces, schedules = ({getattr(r, f) for r in alone.runs} for f in ("trace", "schedule"))
+    assert len(traces) <= len(schedules)
+
+
+def test_a_run_of_pct_comes_again_with_its_length(tmp_path: Path) -> None:
+    """Run N of a sample, alone: the seed and k give it."""
+    many = sampled(tmp_path, fix="populate", runs=6, drawn=recipe("pct", 2, 150)).runs
+    (alone,) = sampled(tmp_path, fix="populate", seed=4, drawn=recipe("pct", 2, 150)).runs
+    assert alone.schedule == many[4].schedule
+
+
+def test_pct_reports_what_its_promise_is_about(tmp_path: Path) -> None:
+    """n, k and the depths, in the counts and in the sum; k is learned from the runs."""
+    sampler = sampled(tmp_path, fix="populate", runs=12, drawn=recipe("pct"))
+    pct = sampler.counts()["pct"]
+    assert pct["tasks"] == len(sampler.case.build().tasks)
+    assert 0 < pct["length"] <= max(run.outcome.steps for run in sampler.runs)
+    assert pct["learned"]
+    assert sum(pct["depths"].values()) == 12
+    text = "\n".join(report(sampler.verdict(), sampler.runs))
+    assert f"k {pct['length']} contended steps (longest run so far)" in text
+    assert "1/(n k^(d-1))" in text
+
+
+def test_the_sum_says_how_much_was_new_of_more_than_one_run(tmp_path: Path) -> None:
+    """Of one run there is nothing to say. Never more than a screen."""
+    many, one = (sampled(tmp_path, fix="populate", runs=runs) for runs in (30, 1))
+    lines = report(many.verdict(), many.runs)
+    assert len(lines) <= 40
+    assert any("distinct traces" in line and "estimated chance" in line for line in lines)
+    assert not any("traces" in line for line in report(one.verdict(), one.runs))

@@ -123,7 +123,7 @@ def test_a_scenario_that_raises_while_it_is_built_says_where(tmp_path: Path) -> 
 def test_machines_that_cannot_be_built_say_which_limit(tmp_path: Path) -> None:
     """Too few pages for what boot takes: named, not a crash."""
     loaded = load(tmp_path, OWN)
-    with pytest.raises(ScenarioError, match="raise kva_pages"):
+    with pytest.raises(UsageError, match="kva_pages"):
         loaded.build(attrs.asdict(loaded.own()), KernelParams(kva_pages=0), fixes.load("wait"))
 
 

@@ -78,6 +78,9 @@ def run_command_line(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except OSError as error:
+        click.echo(f"Error: the system refused: {error}", err=True)
+        return 2
     except Exception as error:
         return _explained(error)
 

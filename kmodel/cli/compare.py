@@ -60,8 +60,8 @@ def compare(
     from kmodel.explore.graph import Limits
     from kmodel.settings import UsageError, did_you_mean, parse_sets
 
-    chosen = list(fix) or fixes.names()
-    places = list(where) or situations.names()
+    chosen = list(dict.fromkeys(fix)) or fixes.names()
+    places = list(dict.fromkeys(where)) or situations.names()
     for word, names, what in (
         (chosen, fixes.names(), "fix"),
         (places, situations.names(), "situation"),
@@ -82,7 +82,8 @@ def compare(
         interrupted = True
     found = cells(judged, work)
     if as_json:
-        print_json({"schema": SCHEMA, "cells": [cell.document() for cell in found]})
+        document = {"schema": SCHEMA, "cells": [cell.document() for cell in found]}
+        print_json(document | ({"interrupted": True} if interrupted else {}))
     else:
         show(found)
     if interrupted:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,17 +18,34 @@ from kmodel.cli.options import (
     of_a_case,
     print_json,
 )
-from kmodel.verdict import Verdict
+from kmodel.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    from kmodel.explore.bounded import Kind, Level
+
+WHY: Final = {
+    "dfs": "complete over exact states, and liveness needs the whole graph",
+    "bfs": "complete over exact states, the nearest first",
+    "bounded": "schedules with few preemptions first; safety only, unless they come everywhere",
+    "delay": "schedules close to round robin first; safety only, unless they come everywhere",
+}
+"""What each search is for."""
 
 
 @click.command()
 @of_a_case
 @click.option(
     "--search",
-    type=click.Choice(["dfs", "bfs"]),
+    type=click.Choice(list(WHY)),
     default="dfs",
     show_default=True,
-    help="Order of the complete search over exact states: depth or breadth first.",
+    help="Complete over exact states (depth or breadth first), or bounded.",
+)
+@click.option(
+    "--bound",
+    type=click.IntRange(0),
+    metavar="N",
+    help="With bounded: the most preemptions; with delay: the most delays.  [default: 2]",
 )
 @click.option(
     "--check-live",
@@ -42,6 +60,7 @@ def explore(
     fix: str,
     situation: str | None,
     search: str,
+    bound: int | None,
     check_live: bool,
     max_seconds: float,
     max_states: int,
@@ -51,19 +70,24 @@ def explore(
     """Search every schedule of SCENARIO (a name, or the path of a file) for a verdict.
 
     Either "holds", with how much was covered and what was assumed, or the way in which
-    it breaks and the command that replays it. Counterexamples are the shortest of
-    their kind; a hang shows a loop that a fair scheduler allows.
+    it breaks and the command that replays it. Counterexamples have the fewest preemptions
+    of their kind, and then the fewest steps; a hang shows a loop that a fair scheduler allows.
+
+    --search bounded tries all schedules with no preemption, then one, up to --bound (leaving
+    a task that could go on is a preemption). --search delay counts against round robin
+    instead: whoever comes j-th costs j. Both judge safety only, unless they come everywhere.
 
     \b
     Examples:
       kmodel explore contended_kernel_map --fix populate
       kmodel explore contended_kernel_map --set cpus=1 --set rwlock=wake-one-writer
+      kmodel explore contended_kernel_map --search bounded --bound 3
       kmodel explore ./my_story.py --max-seconds 10 --json
     """
     from kmodel.case import Case
     from kmodel.check import check_live as check_forgetting
     from kmodel.check import explore as search_all
-    from kmodel.check import undecided
+    from kmodel.check import explore_within, undecided
     from kmodel.cli.progress import searching
     from kmodel.explore.graph import Limits, Order
     from kmodel.explore.purity import pure
@@ -72,6 +96,9 @@ def explore(
     from kmodel.settings import parse_sets
     from kmodel.world import ScenarioError
 
+    if bound is not None and search not in ("bounded", "delay"):
+        raise click.UsageError("--bound is for --search bounded and --search delay")
+    worst = None
     bounds = Limits(states=max_states, seconds=max_seconds, memory=max_memory << 20)
     with pure():
         case = Case.of(scenario, parse_sets(sets), fix, situation)
@@ -79,9 +106,16 @@ def explore(
             with searching(f"{scenario} --fix {fix}", bounds) as tick:
                 if check_live:
                     verdict = check_forgetting(case, bounds, tick)
+                elif search in ("bounded", "delay"):
+                    kind: Kind = "delay" if search == "delay" else "bounded"
+                    most_switches = 2 if bound is None else bound
+                    told = None if as_json else level_line
+                    within = explore_within(case, bounds, kind, most_switches, tick, told)
+                    verdict, worst = within.verdict(), within.worst
                 else:
                     order: Order = "bfs" if search == "bfs" else "dfs"
-                    verdict = search_all(case, bounds, order, tick).verdict()
+                    judge = search_all(case, bounds, order, tick)
+                    verdict, worst = judge.verdict(), judge.worst
         except Divergence as error:
             verdict = undecided(case, search, "nondeterminism", str(error))
         except (ScenarioError, SharedStateError) as error:
@@ -89,13 +123,27 @@ def explore(
     if as_json:
         print_json(verdict.document())
     else:
-        click.echo("\n".join(report(verdict)))
+        click.echo("\n".join(report(verdict, worst)))
     if check_live and verdict.kind is None:
         return  # nothing found is all that it can say
-    finish(verdict, verdict.evidence.bound == "interrupted")
+    finish(verdict, verdict.evidence.bound.endswith("interrupted"))
 
 
-def report(verdict: Verdict) -> list[str]:
+def level_line(level: Level) -> None:
+    """A bound was covered."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", nl=False, err=True)  # the line of progress
+    click.echo(f"  {level}")
+
+
+def found_with(finding: Finding) -> str:
+    """``found with 1 preemption, 12 steps``."""
+    switches = f"{finding.preemptions} preemption{'' if finding.preemptions == 1 else 's'}"
+    loop = f", then a loop of {finding.loop}" if finding.loop else ""
+    return f"found with {switches}, {finding.stem} step{'' if finding.stem == 1 else 's'}{loop}"
+
+
+def report(verdict: Verdict, worst: Finding | None = None) -> list[str]:
     """The verdict for people."""
     where = f" in {verdict.situation}" if verdict.situation else ""
     lines = [
@@ -104,27 +152,44 @@ def report(verdict: Verdict) -> list[str]:
     ]
     if verdict.survives:
         lines.append(f"  survives {verdict.survives}")
+    if worst is not None and worst.preemptions is not None:
+        lines.append(f"  {found_with(worst)}")
     if verdict.replay:
         lines += ["", f"  kmodel replay {verdict.replay}"]
+    lines += [*covered(verdict), *others(verdict)]
+    return lines
+
+
+def covered(verdict: Verdict) -> list[str]:
+    """How far the search came, what it counted and what was assumed."""
+    evidence = [f"  evidence: {evidence_line(verdict)}"]
+    if verdict.strategy in WHY:
+        evidence.append(f"  search: {verdict.strategy}: {WHY[verdict.strategy]}")
     counts: dict[str, Any] = verdict.counts
     if not counts:
-        if verdict.evidence.states:
-            lines.append(f"  evidence: {evidence_line(verdict)}")
-        return lines
+        return evidence if verdict.evidence.states else []
     failures = ", ".join(f"{k}: {most(v)}" for k, v in counts["pool_failures"].items())
-    lines += [
+    return [
         "",
         f"  most on any run: {most(counts['refaults'])} refaults of one fault, "
         f"pool failures {failures or 'none'}, {most(counts['daemon_laps'])} daemon laps, "
         f"{most(counts['kills'])} kills",
-        f"  evidence: {evidence_line(verdict)}",
+        *evidence,
         f"  assumed: {'; '.join(verdict.evidence.assumptions)}",
     ]
+
+
+def others(verdict: Verdict) -> list[str]:
+    """The findings that did not decide the verdict."""
+    lines: list[str] = []
     for title, findings in (
         ("also found", verdict.findings),
         ("excluded by lock-grant alone", verdict.excluded),
     ):
         for finding in findings:
             first, *rest = finding_lines(finding)
-            lines += ["", f"  {title}: {first}", *(f"  {line}" for line in rest)]
+            lines += ["", f"  {title}: {first}"]
+            if finding.preemptions is not None:
+                lines.append(f"    {found_with(finding)}")
+            lines += [f"  {line}" for line in rest]
     return lines

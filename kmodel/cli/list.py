@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kmodel.cli.options import as_json, print_json
+from kmodel.cli.options import as_json, print_json, styled
 
 
 @click.command("list")
@@ -25,13 +25,13 @@ def list_all(with_params: bool, as_json: bool) -> None:
         print_json({"schema": "kmodel.list/1", **found})
         return
     for title in ("scenarios", "fixes", "situations", "strategies", "searches"):
-        click.echo(click.style(title, bold=True))
+        click.echo(styled(title, bold=True))
         _lines(found[title])
     if with_params:
-        click.echo(click.style("parameters of every scenario (--set NAME=VALUE)", bold=True))
+        click.echo(styled("parameters of every scenario (--set NAME=VALUE)", bold=True))
         _lines({p["name"]: _describe(p) for p in found["parameters"]["machine"]})
         for scenario, params in found["parameters"]["scenarios"].items():
-            click.echo(click.style(f"parameters of {scenario}", bold=True))
+            click.echo(styled(f"parameters of {scenario}", bold=True))
             _lines({p["name"]: _describe(p) for p in params})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -71,11 +72,16 @@ def finish(verdict: Verdict, interrupted: bool = False) -> None:
     sys.exit(130 if interrupted else special.get(verdict.kind or "", EXIT[verdict.verdict]))
 
 
+def styled(text: str, **style: Any) -> str:
+    """``text`` in colour, unless NO_COLOR is set (click leaves colour out off a terminal)."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **style)
+
+
 def headline(verdict: Verdict) -> str:
     """``violated: lost-wakeup`` and the like, coloured on a terminal."""
     colour = {"holds": "green", "violated": "red", "inconclusive": "yellow"}[verdict.verdict]
     text = verdict.verdict + (f": {verdict.kind}" if verdict.kind else "")
-    return click.style(text, fg=colour, bold=True)
+    return styled(text, fg=colour, bold=True)
 
 
 def evidence_line(verdict: Verdict) -> str:

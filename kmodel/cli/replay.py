@@ -27,8 +27,9 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     """Run TOKEN again on Trio tasks: every step, one column a CPU.
 
     A token is what explore, compare and run print; a file may hold one (or be a log
-    whose header does). A lasso's loop is shown once. Ends with the digest of the events,
-    which must be the one in the token.
+    whose header does). A lasso's loop is shown once. Then it is told in a few sentences:
+    who waits for whom, who holds what, why the loop is fair. Ends with the digest of the
+    events, which must be the one in the token.
 
     \b
     Example:
@@ -37,7 +38,10 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     import trio
 
     from kmodel.case import Case
+    from kmodel.explain.ran import Ran
+    from kmodel.explain.story import story
     from kmodel.explore.host import TrioHost
+    from kmodel.explore.moment import Watch
     from kmodel.explore.purity import pure
     from kmodel.explore.schedule import parse
     from kmodel.shown import Shown
@@ -46,13 +50,16 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     with pure():
         case = Case.of(token.scenario, token.params, token.fix)
         shown = Shown(case, token, logs, keep=True)
-        host = TrioHost(shown.execution, shown.strategy, shown.max_steps)
+        watch = Watch(shown.execution, shown.strategy)
+        host = TrioHost(shown.execution, watch, shown.max_steps)
         outcome = trio.run(host.run)
         digest = shown.close(outcome)
+        ran = Ran(token, shown.execution, watch, shown.recorder.records)
+        told = story(ran, case.build)
     if as_json:
-        print_json(_document(case, token, shown, digest))
+        print_json(_document(case, token, shown, digest) | {"story": told})
     else:
-        _print(token, shown, digest)
+        _print(token, shown, digest, told)
     sys.exit(_status(case, token, digest))
 
 
@@ -79,7 +86,7 @@ def _text(token_or_file: str) -> str:
     raise TokenError(f"{path} holds no token: no word in it begins with {PREFIX}")
 
 
-def _print(token: Token, shown: Any, digest: str) -> None:
+def _print(token: Token, shown: Any, digest: str, told: list[str]) -> None:
     from kmodel.log.show import render
 
     stem, loop = token.schedule()
@@ -94,7 +101,10 @@ def _print(token: Token, shown: Any, digest: str) -> None:
         )
     for name, place in shown.execution.waiting().items():
         click.echo(f"{name} is at {place}")
-    click.echo(f"digest {digest}")
+    click.echo("\nWhat happened")
+    for sentence in told:
+        click.echo(f"  {sentence}")
+    click.echo(f"\ndigest {digest}")
     if shown.recorder.path:
         click.echo(f"log: {shown.recorder.path}")
 

@@ -1,4 +1,4 @@
-"""``kmodel run``: random runs on Trio tasks, one a CPU."""
+"""``kmodel run``: sampled runs on Trio tasks, one a CPU."""
 
 from __future__ import annotations
 
@@ -22,10 +22,22 @@ LINES = 20
 @of_a_case
 @click.option(
     "--strategy",
-    type=click.Choice(["random"]),
+    type=click.Choice(["random", "pct", "pos", "fair", "round-robin"]),
     default="random",
     show_default=True,
-    help="Who steps next.",
+    help="Who steps next (kmodel list).",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(1),
+    metavar="D",
+    help="Of pct: ordering constraints aimed at [default: drawn from 1 to 3 for each run].",
+)
+@click.option(
+    "--length",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Of pct: contended steps of a run [default: learned from the runs before].",
 )
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the first run."
@@ -52,27 +64,37 @@ def run(
     fix: str,
     situation: str | None,
     strategy: str,
+    depth: int | None,
+    length: int | None,
     seed: int,
     runs: int,
     max_steps: int,
     logs: Path,
     as_json: bool,
 ) -> None:
-    """Run SCENARIO (a name, or the path of a file) with random schedules.
+    """Run SCENARIO (a name, or the path of a file) with sampled schedules.
 
     Each CPU is a Trio task. Run N uses seed SEED+N, and the same seed gives the same
-    run anywhere. The first run and the first broken ones are written to
-    LOGS/<run-id>/events.jsonl; read them with "kmodel log show".
+    run anywhere (with pct: the same seed and the same --length). A sample that breaks
+    nothing proves nothing: the sum says how much of it was new. The first run and the
+    first broken ones are written to LOGS/<run-id>/events.jsonl; read them with
+    "kmodel log show".
 
     \b
     Examples:
       kmodel run contended_kernel_map --fix wait --seed 7
       kmodel run contended_kernel_map --fix populate --runs 2000
+      kmodel run contended_kernel_map --strategy pos --runs 500
+      kmodel run contended_kernel_map --strategy pct --depth 2 --runs 500
+      kmodel run contended_kernel_map --strategy fair --runs 100
     """
+    if strategy != "pct" and (depth is not None or length is not None):
+        raise click.UsageError("--depth and --length are for --strategy pct.")
     from kmodel.case import Case
     from kmodel.check import undecided
     from kmodel.cli.progress import counting
     from kmodel.explore.purity import pure
+    from kmodel.explore.recipe import recipe
     from kmodel.explore.tree import Divergence
     from kmodel.recorder import SharedStateError
     from kmodel.sampling import Sampler
@@ -83,7 +105,7 @@ def run(
         case = Case.of(scenario, parse_sets(sets), fix, situation)
         interrupted, taken = False, []
         try:
-            sampler = Sampler(case, seed, logs, max_steps)
+            sampler = Sampler(case, seed, logs, max_steps, recipe(strategy, depth, length))
             with counting(f"{scenario} --fix {fix}", runs) as tick:
                 sampler.take(runs, lambda run: tick())
             verdict = sampler.verdict()
@@ -130,6 +152,8 @@ def report(verdict: Verdict, runs: list[Run]) -> list[str]:
         f"  in all: {counts['refaults']} refaults, pool failures {failures}, "
         f"{counts['daemon_laps']} daemon laps, {counts['kills']} kills",
     ]
+    if len(runs) > 1:
+        lines += sampled(verdict)
     lines += [f"  never reached: {text}" for text, hit in verdict.reached.items() if not hit]
     for finding in verdict.findings:
         lines.append(f"  also seen: {finding_lines(finding)[0]}")
@@ -137,6 +161,27 @@ def report(verdict: Verdict, runs: list[Run]) -> list[str]:
         lines.append(f"  kmodel replay {verdict.replay}")
     if verdict.log:
         lines.append(f"  kmodel log show {Path(verdict.log).parent}")
+    return lines
+
+
+def sampled(verdict: Verdict) -> list[str]:
+    """How much of what there is the sample has seen, and what pct promises."""
+    counts, traces = verdict.counts, verdict.evidence.traces
+    lines = [
+        f"  {traces:,} distinct traces (orders of conflicting operations; exact where nothing "
+        f"races); {counts['next_new']:.1%} estimated chance that the next run is new"
+    ]
+    pct = counts.get("pct")
+    if pct:
+        depths = ", ".join(f"{depth} ({runs} runs)" for depth, runs in pct["depths"].items())
+        known = "longest run so far" if pct["learned"] else "given"
+        lines += [
+            f"  pct: n {pct['tasks']} tasks, k {pct['length']} contended steps ({known}), "
+            f"d {depths}",
+            "  a run of depth d meets a bug of depth d with a chance of 1/(n k^(d-1)) or more, if "
+            "k is not too",
+            f"  small; not so in {pct['unbounded']} runs, where busy waiting was broken off",
+        ]
     return lines
 
 

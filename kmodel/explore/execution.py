@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import attrs
 
 from kmodel.explore.blame import blame
-from kmodel.explore.coroutine import checked, close
+from kmodel.explore.coroutine import checked, close, unawaited
 from kmodel.point import RUN, START, Op
 from kmodel.world import Check, World, leave, tested
 
 
 class Strategy(Protocol):
-    """Who steps next?"""
+    """Who steps next? One that must also see the tasks' operations has a method
+    ``begin(execution)``, which both hosts call before the first step (``begin``)."""
 
     def choose(self, enabled: list[int], current: int | None) -> int:
         """One of ``enabled`` (never empty, ascending); ``current`` stepped last."""
@@ -51,7 +52,8 @@ class Outcome:
 
 
 class Execution:
-    """A world being run. ``choices`` is the schedule so far.
+    """A world being run. ``choices`` is the schedule so far, ``answer`` what the last
+    operation told its task.
 
     ``at_bound`` is the outcome (kind, message) where the bound of steps ends the run:
     whoever replays a recorded run to its last step knows what that shows.
@@ -63,6 +65,7 @@ class Execution:
         world.seal()
         self.world, self.observer = world, observer
         self.choices = bytearray()
+        self.answer: Any = None
         self.outcome: Outcome | None = None
         self.at_bound = ("limit", "the run was given up at its bound of steps")
         self._coros: list[Coroutine[Any, Any, Any]] = [start() for start in world.starts]
@@ -111,12 +114,15 @@ class Execution:
         if self.observer:
             self._observe(index)
         try:
-            result = kind.effect(target, *args)
+            result = self.answer = kind.effect(target, *args)
+            RUN.made = RUN.awaited = 0
             if self.observer:
                 self._say(index, kind.event, self._fields(op, result))
             self.pending[index] = checked(self._coros[index].send(result), task)
         except StopIteration as end:
             self.pending[index] = None
+            if RUN.made != RUN.awaited:
+                self._end_with("scenario-error", str(unawaited(task)), "no panic")
             self._left -= task.obliged
             if self.observer:
                 self._say(index, "task.end", {"result": end.value})
@@ -210,12 +216,20 @@ def run(execution: Execution, strategy: Strategy, max_steps: int) -> Outcome:
     """The inner loop: step until the run is over. Never more than ``max_steps``."""
     chosen: int | None = None
     try:
+        begin(execution, strategy)
         while (chosen := next_choice(execution, strategy, chosen, max_steps)) is not None:
             execution.step(chosen)
     finally:
         execution.close()
     assert execution.outcome is not None
     return execution.outcome
+
+
+def begin(execution: Execution, strategy: Strategy) -> None:
+    """Before the first step: show the run to a strategy that asks for more than who may go."""
+    watch = getattr(strategy, "begin", None)
+    if watch:
+        watch(execution)
 
 
 def next_choice(
@@ -235,5 +249,7 @@ def next_choice(
 
 
 def deadlock_message(execution: Execution) -> str:
-    stuck = ", ".join(f"{task} at {what}" for task, what in execution.waiting().items())
+    obliged = {task.name for task in execution.world.tasks if task.obliged}
+    waiting = execution.waiting().items()
+    stuck = ", ".join(f"{task} at {what}" for task, what in waiting if task in obliged)
     return f"nobody can step: {stuck}"

@@ -20,7 +20,7 @@ from typing import Any
 
 from kmodel import point
 from kmodel.explore.blame import blame
-from kmodel.explore.coroutine import checked, close
+from kmodel.explore.coroutine import checked, close, unawaited
 from kmodel.explore.tree import BLOCKED, Divergence, Leaf, Predicate, State, grow, spans_of, walk
 from kmodel.point import RUN, START, Op, Task, fold
 from kmodel.recorder import MAX_CODES, LimitReached
@@ -201,6 +201,8 @@ class Histories:
         except StopIteration:
             RUN.history = self.nodes[node.task.index][DONE].history
             recorder.seen.clear()
+            if RUN.made != RUN.awaited:
+                leaf.panic = blame(unawaited(node.task), node.task)
         except Divergence:
             raise
         except (Exception, SystemExit) as error:
@@ -223,6 +225,7 @@ class Histories:
         recorder = self.recorder
         recorder.seen.clear()
         recorder.operating = False
+        RUN.made = RUN.awaited = 0
         RUN.history = self._cons(history, "op", (recorder.encode(result),))
         return checked(coro.send(result), RUN.task)
 

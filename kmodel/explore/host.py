@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import trio
 
-from kmodel.explore.execution import Execution, Outcome, Strategy, next_choice
+from kmodel.explore.execution import Execution, Outcome, Strategy, begin, next_choice
 
 CHECKPOINT_EVERY = 64
 """Steps between two real checkpoints, so that deadlines and Ctrl-C get their chance
@@ -30,6 +30,7 @@ class TrioHost:
         """Run to the end; raises what the model raised, not wrapped in a group."""
         execution = self._execution
         try:
+            begin(execution, self._strategy)
             async with trio.open_nursery() as nursery:
                 for task in execution.world.tasks:
                     nursery.start_soon(self._cpu, task.index, name=f"cpu {task.name}")

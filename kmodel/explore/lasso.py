@@ -1,54 +1,68 @@
-"""Paths through a state graph: shortest stems, and loops that show a component once."""
+"""Paths through a state graph: stems that are easy to read (few preemptions, then few
+steps), and loops that show a component once."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 
 from kmodel.explore.cycle import Component
-from kmodel.explore.graph import Graph
+from kmodel.explore.graph import PANIC, Graph, Violation
+from kmodel.explore.preemption import Fewest
+from kmodel.explore.tree import Predicate
+from kmodel.world import tested
 
 Edge = tuple[int, int]
 """A state, and the task that steps in it."""
 
 
 class Paths:
-    """Shortest ways through ``graph``, counted in steps."""
+    """Ways through ``graph``: the fewest preemptions first, then the fewest steps."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     @cached_property
-    def _tree(self) -> tuple[list[Edge], list[int]]:
-        """Breadth first from the start: how each state is first reached, and how deep."""
+    def _fewest(self) -> Fewest:
+        return Fewest(self.graph)
+
+    @cached_property
+    def _tree(self) -> list[Edge]:
+        """Breadth first from the start: how each state is first reached."""
         came = [(-1, -1)] * len(self.graph)
-        depth = [-1] * len(self.graph)
-        depth[0] = 0
+        came[0] = (0, -1)
         queue = deque([0])
         while queue:
             state = queue.popleft()
             for task, to in enumerate(self.graph.succ[state]):
-                if to >= 0 and depth[to] < 0:
-                    depth[to] = depth[state] + 1
+                if to >= 0 and came[to][0] < 0:
                     came[to] = (state, task)
                     queue.append(to)
-        return came, depth
+        return came
 
     def nearest(self, states: Iterable[int]) -> int:
-        """The one of ``states`` with the shortest schedule."""
-        depth = self._tree[1]
-        return min(states, key=lambda state: (depth[state], state))
+        """The one of ``states`` whose schedule is the easiest to read."""
+        return self._fewest.nearest(states)
 
     def depth(self, state: int) -> int:
-        return self._tree[1][state]
+        """How far it is: the number of states that are nearer."""
+        return self._fewest.rank(state)
 
-    def to(self, state: int) -> bytes:
-        """A shortest schedule from the start to ``state``."""
-        came = self._tree[0]
+    def to(self, state: int, then: bytes = b"") -> bytes:
+        """A schedule from the start to ``state`` with the fewest preemptions, and of those
+        the fewest steps. ``then`` is what comes after it, so that the switch to it counts."""
+        return self._fewest.to(state, then)
+
+    def preemptions(self, choices: bytes) -> int:
+        """How many there are in a schedule from the start."""
+        return self._fewest.count(choices)
+
+    def shortest(self, state: int) -> bytes:
+        """A schedule from the start to ``state`` with the fewest steps."""
         steps = bytearray()
         while state:
-            state, task = came[state]
+            state, task = self._tree[state]
             steps.append(task)
         return bytes(reversed(steps))
 
@@ -115,3 +129,34 @@ def _trace(came: dict[int, Edge | None], state: int) -> list[Edge]:
         steps.append(edge)
         state = edge[0]
     return steps[::-1]
+
+
+def easiest(paths: Paths, violation: Violation) -> bytes:
+    """The schedule that is the easiest to read of all that end in the same violation: a
+    search notes only the first that it meets."""
+    if violation.task is None:
+        return paths.to(paths.nearest(_broken(paths.graph, violation)))
+    ends = [paths.to(s, bytes([t])) + bytes([t]) for s, t in _panics(paths.graph, violation)]
+    return min(ends, key=lambda choices: (paths.preemptions(choices), len(choices)))
+
+
+def _broken(graph: Graph, violation: Violation) -> Iterator[int]:
+    """The states in which a check fails, and says the same."""
+    for check in graph.world.checks:
+        if check.name == violation.property:
+            predicate = Predicate(partial(tested, check, check.test))
+            for state in range(len(graph)):
+                if (check.when == "always" or graph.final(state)) and (
+                    predicate.value(graph.state(state), graph.world) == violation.message
+                ):
+                    yield state
+
+
+def _panics(graph: Graph, violation: Violation) -> Iterator[Edge]:
+    """The steps that panic and say the same."""
+    for state, row in enumerate(graph.succ):
+        if PANIC in row:
+            for task, leaf in enumerate(graph.leaf[state]):
+                panic = leaf.panic if leaf is not None and row[task] == PANIC else None
+                if panic is not None and panic.message == violation.message:
+                    yield state, task

@@ -246,7 +246,11 @@ class Liveness:
 
     def _wait(self, state: int, task: int) -> str:
         op = self._node(state, task).op
-        return "" if op is None else f"{op[0].event} {getattr(op[1], 'name', '')}".rstrip()
+        if op is None:
+            return ""
+        missing = getattr(op[1], "left_out", "")
+        note = f" (left out: {missing})" if missing else ""
+        return f"{op[0].event} {getattr(op[1], 'name', '')}".rstrip() + note
 
 
 def _larger(one: list[float], other: list[float]) -> list[float]:

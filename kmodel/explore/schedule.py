@@ -77,6 +77,8 @@ def parse(text: str) -> Token:
         raise TokenError(f"the token is damaged (it is not base64: {error})") from error
     if len(data) < 5 or zlib.crc32(data[4:]).to_bytes(4) != data[:4]:
         raise TokenError("the token is damaged: its checksum does not fit. Was it cut short?")
+    if PREFIX + base64.urlsafe_b64encode(data).decode().rstrip("=") != text:
+        raise TokenError("the token is damaged: it is not written as tokens are")
     try:
         values = json.loads(zlib.decompressobj().decompress(data[4:], MAX_LENGTH))
         names = [field.name for field in attrs.fields(Token)]

@@ -17,6 +17,27 @@ class Random:
         return enabled[int(self._random.random() * len(enabled))]
 
 
+class RoundRobin:
+    """Each task in turn, for a time slice: what a plain scheduler would show, and so the
+    baseline. The seed draws who is first and the slice, of 1 to ``LONGEST`` steps."""
+
+    LONGEST = 16
+
+    def __init__(self, seed: int) -> None:
+        draw = random.Random(seed).random
+        self._slice, self._first = 1 + int(draw() * self.LONGEST), draw()
+        self._left = 0
+
+    def choose(self, enabled: list[int], current: int | None) -> int:
+        if current in enabled and self._left:
+            self._left -= 1
+            return current
+        self._left = self._slice - 1
+        if current is None:
+            return enabled[int(self._first * len(enabled))]
+        return next((task for task in enabled if task > current), enabled[0])
+
+
 class ReplayDiverged(Exception):
     """A recorded choice is not possible: the model or the scenario has changed, or
     is not deterministic. ``step`` is where."""
@@ -51,5 +72,9 @@ class Replay:
 
 STRATEGIES = {
     "random": "each enabled task equally likely at every step",
+    "pct": "random priorities, and d-1 random places where they change (Burckhardt 2010)",
+    "pos": "random priorities on operations, redrawn where they conflict (Yuan 2018)",
+    "fair": "random among those that a fair scheduler allows (Musuvathi, Qadeer 2008)",
+    "round-robin": "each task in turn, for a time slice; the baseline",
     "replay": "follow the schedule of a token (kmodel replay)",
 }

@@ -34,20 +34,25 @@ def assert_may_sleep(what: str, interlock: Mutex | None = None) -> None:
 @shared
 class Channel:
     """A wait channel. ``condition`` is what its sleepers wait for, if they say:
-    asleep for ever while it is true is a lost wakeup."""
+    asleep for ever while it is true is a lost wakeup. ``left_out`` names who would
+    wake them in the kernel and is not modelled, so that a hang here says so."""
 
     name: Final[str]
     condition: Final[Callable[[], bool] | None]
+    left_out: Final[str]
     sleepers: Atomic[tuple[Task, ...]]
 
-    def __init__(self, name: str, condition: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, name: str, condition: Callable[[], bool] | None = None, left_out: str = ""
+    ) -> None:
         self.name, self.condition, self.sleepers = name, condition, ()
+        self.left_out = left_out
 
     async def msleep(self, mutex: Mutex, *, relock: bool = True) -> None:
         """Sleep until a wakeup. Held: ``mutex``, no other; it is released while asleep
         and held again after (unless ``relock`` is false: PNORELOCK)."""
         assert_may_sleep(f"msleep({self.name})", mutex)
-        mutex.forget()
+        mutex.forget(again=relock)
         await self._enqueue(curtask(), mutex)
         await self._woken(curtask(), mutex if relock else None)
         if relock:

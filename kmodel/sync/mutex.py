@@ -13,6 +13,7 @@ from typing import Final
 from kmodel.panic import Panic
 from kmodel.point import Task, curtask, operation, procedure
 from kmodel.shared import Atomic, left_mover, shared
+from kmodel.sync.witness import check_order
 from kmodel.world import curcpu
 
 IPL_NONE, IPL_VM, IPL_MPFLOOR, IPL_HIGH = 0, 5, 6, 9
@@ -36,7 +37,7 @@ class Mutex:
 
     async def enter(self) -> None:
         """Spin until the mutex is free, and take it."""
-        self._assert_not_held("mtx_enter")
+        self._assert_not_held("mtx_enter", waits=True)
         await self._enter(curtask())
         self.note()
 
@@ -84,11 +85,14 @@ class Mutex:
         cpu.held = (*cpu.held, self)
 
     @procedure
-    def forget(self) -> None:
-        """The running CPU holds this mutex no longer. Panics if it did not."""
+    def forget(self, *, again: bool = False) -> None:
+        """The running CPU holds this mutex no longer. Panics if it did not. ``again``: it
+        will wait for it before it does anything else."""
         self.assert_held()
         cpu = curcpu()
-        cpu.held = tuple(lock for lock in cpu.held if lock is not self)
+        cpu.held = left = tuple(lock for lock in cpu.held if lock is not self)
+        if again:
+            check_order(left, self.name)
 
     @procedure
     def assert_held(self) -> None:
@@ -100,12 +104,15 @@ class Mutex:
             )
 
     @procedure
-    def _assert_not_held(self, what: str) -> None:
-        if self in curcpu().held:
+    def _assert_not_held(self, what: str, *, waits: bool = False) -> None:
+        held = curcpu().held
+        if self in held:
             raise Panic(
                 f"{what}: {curtask()} locks {self.name} against itself",
                 culprits=(curtask().name, self.name),
             )
+        if waits:
+            check_order(held, self.name)
 
 
 def ipl() -> int:

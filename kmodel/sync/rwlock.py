@@ -18,6 +18,7 @@ from kmodel.panic import Panic
 from kmodel.point import Loop, Task, curtask, operation, procedure
 from kmodel.shared import Atomic, shared
 from kmodel.sync.channel import assert_may_sleep
+from kmodel.sync.witness import check_order
 from kmodel.world import curcpu
 
 Policy = Literal["wake-all", "wake-one-writer", "hand-off"]
@@ -43,7 +44,7 @@ class RwLock:
     async def enter(self, write: bool) -> None:
         """rw_enter: take the lock, sleeping while it cannot be had. No mutex held."""
         assert_may_sleep(f"rw_enter({self.name})")
-        self._assert_not_held()
+        self._assert_not_held(waits=True)
         me = curtask()
         if not await self._attempt(me, write):
             loop = Loop()
@@ -137,12 +138,15 @@ class RwLock:
             )
 
     @procedure
-    def _assert_not_held(self) -> None:
-        if self in curcpu().held:
+    def _assert_not_held(self, *, waits: bool = False) -> None:
+        held = curcpu().held
+        if self in held:
             raise Panic(
                 f"rw_enter: {curtask()} locks {self.name} against itself",
                 culprits=(curtask().name, self.name),
             )
+        if waits:
+            check_order(held, self.name)
 
     @procedure
     def _note(self) -> None:

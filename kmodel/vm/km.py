@@ -33,7 +33,8 @@ class KmPages:
     free: int  # mtx
 
     def __init__(self, stock: int) -> None:
-        self.mtx, self.chan = Mutex("uvm_km_pages.mtx"), Channel("&uvm_km_pages.free")
+        self.mtx = Mutex("uvm_km_pages.mtx")
+        self.chan = Channel("&uvm_km_pages.free", left_out="the thread that refills the stock")
         self.next, self.free = 0, stock
 
     @procedure
@@ -125,7 +126,7 @@ class SinglePages:
         va = await self.kmpages.get(waitok)
         if va is None:
             await self.physmem.freepages(pages)
-            return Cause.RANGE
+            return Cause.STOCK
         return self.carve(va)
 
     def carve(self, va: int) -> tuple[int, ...]:

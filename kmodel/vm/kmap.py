@@ -2,8 +2,8 @@
 
 Source: sys/uvm/uvm_map.c 1.346 (vm_map_lock, vm_map_lock_try, uvm_map, uvm_unmap).
 Left out: growth of the kernel's page tables (uvm_map_kmem_grow), the busy flag,
-splitting and joining of entries, address selectors (first fit; a range is aligned
-to its size).
+splitting and joining of entries, address selectors (each CPU looks from a place of
+its own; a range is aligned to its size).
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class KernelMap:
 
     async def churn(self) -> None:
         """A thread that locks, holds and unlocks the map for ever (other kernel
-        allocations). With the body ``alloc`` it also takes a range and gives it back."""
+        allocations). With the body ``alloc`` it also takes a range and gives it back. Left
+        out: pages behind the range, so that its freeing wakes nobody."""
         loop = Loop()
         while True:
             loop.head()

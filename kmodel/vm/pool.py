@@ -1,9 +1,11 @@
 """Pools: fixed-size items on pages that an allocator gives.
 
 Source: sys/kern/subr_pool.c 1.242 (pool_get, pool_do_get, pool_put, pool_request,
-pool_runqueue). Left out: per-CPU caches, giving idle pages back (it takes seconds,
-and time is not modelled), the order of the page lists (the lowest free item is
-taken; an item's address decides nothing), PR_LIMITFAIL, PR_ZERO's cost.
+pool_runqueue). Left out: the cell of each request that its sleeper waits on (all
+waiters of a pool share a channel and a mutex here, and wake to look), per-CPU caches,
+giving idle pages back (it takes seconds, and time is not modelled), the order of the
+page lists (each CPU prefers items of its own; an address decides nothing),
+PR_LIMITFAIL, PR_ZERO's cost.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Cause(enum.Enum):
     ENTRY = "no map entry"
     LOCK = "map lock refused"
     RANGE = "no address range"
+    STOCK = "one-page stock empty"
     HEADER = "no page header"
     LIMIT = "hard limit"
 
@@ -49,12 +52,13 @@ class FailCounters:
     entry: Statistic
     lock: Statistic
     range: Statistic
+    stock: Statistic
     header: Statistic
     limit: Statistic
 
     def __init__(self) -> None:
         self.nfail = self.pages = self.entry = self.lock = 0
-        self.range = self.header = self.limit = 0
+        self.range = self.stock = self.header = self.limit = 0
 
     def count(self, cause: Cause) -> None:
         self.nfail += 1

@@ -338,7 +338,8 @@ def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
         (["explore", MAP, "--set", "cpus"], "write it as NAME=VALUE"),
         (["explore", MAP, "--max-states", "0"], "x>=1"),
         (["run", MAP, "--runs", "0"], "x>=1"),
-        (["run", MAP, "--strategy", "pct"], "'pct' is not"),
+        (["run", MAP, "--strategy", "chess"], "'chess' is not"),
+        (["run", MAP, "--strategy", "pos", "--depth", "2"], "are for --strategy pct"),
         (["explore", MAP, "--search", "best"], "'best' is not"),
     ],
 )

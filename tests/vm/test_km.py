@@ -114,7 +114,7 @@ def test_an_empty_stock_fails_nowait_and_puts_waitok_to_sleep(waitok):
     assert ended.outcome.kind == ("deadlock" if waitok else "done")
     assert m.physmem.nfree() == before - waitok
     if not waitok:
-        assert ended.results["A"] is Cause.RANGE
+        assert ended.results["A"] is Cause.STOCK
 
 
 def test_the_items_of_a_page_lie_apart():
