@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import attrs
 
-from kmodel.case import ASSUMPTIONS, Case
+from kmodel.case import Case
 from kmodel.explore.bounded import Bounded, Kind, Level, counted
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution
@@ -21,6 +21,7 @@ from kmodel.explore.interrupt import interruptible
 from kmodel.explore.tree import Divergence
 from kmodel.judge import Judge
 from kmodel.point import START
+from kmodel.shown import undecided
 from kmodel.verdict import Evidence, Finding, Verdict
 
 Tick = Callable[[Graph], None]
@@ -204,37 +205,3 @@ def _walk(execution: Execution, graph: Graph, chance: random.Random) -> None:
 
 def _named(graph: Graph, tasks: list[int]) -> str:
     return ", ".join(graph.world.tasks[task].name for task in tasks) or "nobody"
-
-
-def undecided(case: Case, strategy: str, kind: str, message: str) -> Verdict:
-    """The verdict where there can be none: the scenario is wrong, or not deterministic."""
-    return Verdict(
-        scenario=case.scenario.name,
-        params=case.params,
-        fix=case.fix,
-        situation=case.situation,
-        strategy=strategy,
-        seed=None,
-        verdict="inconclusive",
-        kind=kind,
-        property=None,
-        message=message,
-        culprits=(),
-        evidence=Evidence(
-            complete=False,
-            bound=kind,
-            executions=0,
-            states=0,
-            traces=None,
-            steps=0,
-            assumptions=ASSUMPTIONS,
-            seconds=0.0,
-        ),
-        counts={},
-        reached={},
-        replay=None,
-        log=None,
-        findings=(),
-        excluded=(),
-        digest=None,
-    )

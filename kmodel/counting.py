@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from kmodel.explore.execution import Observer
-from kmodel.judge import RESTART, killed
+from kmodel.judge import RESTART, failure, killed
 
 
 class Counting:
@@ -22,7 +22,7 @@ class Counting:
         if event == RESTART:
             self.total["refaults"] += 1
         elif event == "pool.fail":
-            self.total[f"pool: {fields['why']}"] += 1
+            self.total[f"pool: {failure(fields)}"] += 1
         elif event == "daemon.lap":
             self.total["daemon_laps"] += 1
         elif event == "mark":
@@ -33,7 +33,7 @@ class Counting:
 
 
 def pool_failures(total: Counter[str]) -> dict[str, int]:
-    """Those of ``Counting.total``, by cause."""
+    """Those of ``Counting.total``, by pool and cause."""
     return {
         key.removeprefix("pool: "): value
         for key, value in sorted(total.items())

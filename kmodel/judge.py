@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
@@ -15,7 +16,7 @@ from kmodel.explore.lasso import easiest
 from kmodel.explore.liveness import Hang, Liveness, Measure
 from kmodel.explore.order import LockOrder
 from kmodel.explore.race import races
-from kmodel.shown import make_token, show
+from kmodel.shown import make_token, show, undecided
 from kmodel.verdict import Evidence, Finding, Verdict
 
 RESTART: Final = "fault.restart"
@@ -38,6 +39,8 @@ class Judge:
         self.executions = 0
         self.worst: Finding | None = None
         self._names = [task.name for task in self.world.tasks]
+        self._order = search.order
+        self._began = time.monotonic() - self.graph.seconds
 
     @cached_property
     def broken(self) -> list[tuple[Finding, bool]]:
@@ -123,6 +126,22 @@ class Judge:
         judged.sort(key=Finding.rank)
         return self._document(judged, others)
 
+    def in_haste(self) -> Verdict:
+        """What is known without judging liveness and races: for who interrupts that."""
+        judged = sorted((f for f, counts in self.violated if counts), key=Finding.rank)
+        message = "interrupted while judging: liveness and races were not judged"
+        worst = judged[0] if judged else None
+        return attrs.evolve(
+            undecided(self.case, self._order, "", message if worst is None else worst.message),
+            verdict="violated" if worst else "inconclusive",
+            kind=worst.kind if worst else None,
+            replay=worst.replay if worst else None,
+            digest=worst.digest if worst else None,
+            property=worst.property if worst else None,
+            evidence=attrs.evolve(self.evidence(), complete=False, bound="interrupted"),
+            findings=tuple(judged[1:]),
+        )
+
     def cell(self, properties: tuple[str, ...]) -> Verdict:
         """Judge ``properties`` alone; whatever else is broken becomes a finding."""
         of = {NO_LIVELOCK: self.restarted, ENDS: self.unending}
@@ -149,7 +168,7 @@ class Judge:
             params=self.case.params,
             fix=self.case.fix,
             situation=self.case.situation,
-            strategy="dfs",
+            strategy=self._order,
             seed=None,
             verdict=verdict,
             kind=kind,
@@ -178,7 +197,7 @@ class Judge:
             traces=None,
             steps=graph.transitions,
             assumptions=(*ASSUMPTIONS, f"lock policy {kernel.rwlock}", f"liveness under {FAIR}"),
-            seconds=round(graph.seconds, 3),
+            seconds=round(time.monotonic() - self._began, 3),
         )
 
     @cached_property
@@ -197,7 +216,7 @@ class Judge:
         )
         measures = [Measure(_restarted(va), task) for task, va in restarts]
         chains = len(measures)
-        causes = sorted({fields["why"] for _, event, fields in events if event == "pool.fail"})
+        causes = sorted({failure(fields) for _, event, fields in events if event == "pool.fail"})
         measures += [Measure(_failed(cause)) for cause in causes]
         measures += [Measure(_is("daemon.lap")), Measure(killed)]
         most = self.live.longest(measures)
@@ -251,7 +270,12 @@ def _restarted(va: str) -> Callable[[str, dict[str, Any]], bool]:
 
 
 def _failed(cause: str) -> Callable[[str, dict[str, Any]], bool]:
-    return lambda event, fields: event == "pool.fail" and fields["why"] == cause
+    return lambda event, fields: event == "pool.fail" and failure(fields) == cause
+
+
+def failure(fields: dict[str, Any]) -> str:
+    """Which pool gave NULL, and why: ``vp: map lock refused``."""
+    return f"{fields['obj'].removesuffix(' pool')}: {fields['why']}"
 
 
 def killed(event: str, fields: dict[str, Any]) -> bool:

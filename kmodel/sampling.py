@@ -34,8 +34,6 @@ SAMPLE_STEPS: Final = 2_000
 KEPT_FAILURES: Final = 10
 """Broken runs of which the log is kept; of the others only the count."""
 
-HARMLESS: Final = ("done", "limit")
-
 
 @attrs.frozen
 class Run:
@@ -68,7 +66,8 @@ class Sampler:
         self.recipe, self._traces = drawn or recipe("random"), Traces()
         self.runs: list[Run] = []
         self.broken: list[Run] = []
-        self.findings: dict[str, str] = {}
+        self.hung: list[Run] = []
+        self.findings: dict[str, tuple[str, bytes]] = {}
         self.reached: set[str] = set()
         self.interrupted = False
         self._began = time.monotonic()
@@ -83,11 +82,12 @@ class Sampler:
                 run = trio.run(self._one, self.seed + number, self.logs if not number else None)
                 if not number:
                     assert_same(run, trio.run(self._one, run.seed, None))
-                if run.outcome.kind not in HARMLESS:
-                    if run.log is None and len(self.broken) < KEPT_FAILURES:
+                if run.outcome.kind != "done":
+                    kept = self.broken if run.outcome.kind != "limit" else self.hung
+                    if run.log is None and len(kept) < KEPT_FAILURES:
                         # the same seed gives the same run: once more, written down
                         run = trio.run(self._one, run.seed, self.logs)
-                    self.broken.append(run)
+                    kept.append(run)
                 self.runs.append(run)
                 self.recipe.learn(self._strategy)
                 tick(run)
@@ -107,7 +107,10 @@ class Sampler:
             digest = recorder.close(outcome)
         self.reached |= counting.reached
         judged = {check.name for check in world.checks if check.judged}
-        self.findings |= {k: v for k, v in execution.findings.items() if k not in judged}
+        for name, text in execution.findings.items():
+            if name not in judged:
+                steps = bytes(execution.choices[: execution.found_at[name]])
+                self.findings.setdefault(name, (text, steps))
         waiting = execution.waiting() if outcome.kind != "done" else {}
         return Run(
             seed=seed,
@@ -123,9 +126,9 @@ class Sampler:
     def verdict(self) -> Verdict:
         """``violated`` if a run broke something; else ``inconclusive``: it was a sample."""
         worst = self.broken[0] if self.broken else None
-        limited = [run for run in self.runs if run.outcome.kind == "limit"]
+        limited = self.hung
         finding = self._finding(worst) if worst else None
-        shown = worst or (self.runs[0] if self.runs else None)
+        shown = worst or next(iter([*self.hung, *self.runs]), None)
         broken = finding is not None and finding.kind not in ("scenario-error", "nondeterminism")
         taken = len(self.runs)
         message = f"{taken} {self.recipe.name} run(s) broke nothing, which proves nothing"
@@ -133,8 +136,8 @@ class Sampler:
             waits = ", ".join(f"{task} at {at}" for task, at in limited[0].waiting.items())
             message = (
                 f"{len(limited)} of {len(self.runs)} runs were not over after {self.max_steps} "
-                f"steps (seed {limited[0].seed}: {waits}); kmodel explore can tell whether they "
-                "can hang"
+                f"steps (seed {limited[0].seed}: {waits}); to know whether they can hang: "
+                f"kmodel explore {self.case.scenario.name} --fix {self.case.fix}"
             )
         return Verdict(
             scenario=self.case.scenario.name,
@@ -196,16 +199,19 @@ class Sampler:
             property=outcome.property or "ends",
             message=outcome.message,
             culprits=outcome.culprits,
-            stem=outcome.steps,
         )
-        token = make_token(self.case, finding, run.schedule, b"")
+        return self._token(finding, run.schedule)
+
+    def _token(self, finding: Finding, schedule: bytes) -> Finding:
+        token = make_token(self.case, finding, schedule, b"")
         token = attrs.evolve(token, digest=show(self.case, token))
-        return attrs.evolve(finding, replay=token.word(), digest=token.digest)
+        steps = len(schedule)
+        return attrs.evolve(finding, replay=token.word(), digest=token.digest, stem=steps)
 
     def _other_findings(self) -> tuple[Finding, ...]:
         return tuple(
-            Finding(kind="invariant", property=name, message=text)
-            for name, text in self.findings.items()
+            self._token(Finding(kind="invariant", property=name, message=text), steps)
+            for name, (text, steps) in self.findings.items()
         )
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import kmodel
 from kmodel.case import ASSUMPTIONS, Case
 from kmodel.explore.execution import Execution, Outcome, run
-from kmodel.explore.schedule import Token, digits
+from kmodel.explore.schedule import Token, TokenError, digits
 from kmodel.explore.snapshot import snapshot
 from kmodel.explore.strategy import Replay, ReplayDiverged
 from kmodel.explore.tree import Divergence
+from kmodel.log.reader import Reader
 from kmodel.log.recorder import Recorder
 from kmodel.verdict import Evidence, Finding, Verdict
 
@@ -35,18 +36,28 @@ class Shown:
     """A token being run again, on whichever host.
 
     ``execution`` and ``strategy`` are for the host; ``close`` checks that a lasso's
-    loop came back to where it began, and returns the digest.
+    loop came back to where it began, and returns the digest. A ``whole`` run, from a
+    log, ends as it did then and not because its token says so.
     """
 
-    def __init__(self, case: Case, token: Token, logs: Path | None = None, keep: bool = False):
+    def __init__(
+        self,
+        case: Case,
+        token: Token,
+        logs: Path | None = None,
+        keep: bool = False,
+        whole: bool = False,
+    ) -> None:
         stem, loop = token.schedule()
         world = case.build()
         header = case.header(world, "replay", None, token.word())
         self.recorder = Recorder.start(header, logs, keep=keep)
         self.execution = Execution(world, self.recorder, checks=True)
-        self.execution.at_bound = (token.kind, "")
+        if not whole:
+            self.execution.at_bound = (token.kind, "")
         self.strategy = Replay(stem + loop, len(stem) if loop else -1, self._loop_begins)
-        self.max_steps = len(stem) + len(loop)
+        # a whole run that came to a deadlock is to find that out for itself
+        self.max_steps = len(stem) + len(loop) + (whole and token.kind == "deadlock")
         self._before: tuple[Any, ...] | None = None
 
     def _loop_begins(self) -> None:
@@ -82,8 +93,8 @@ def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:
         situation=None,
         strategy="replay",
         seed=None,
-        verdict="violated",
-        kind=token.kind,
+        verdict="inconclusive" if token.kind in ("done", "limit") else "violated",
+        kind=None if token.kind in ("done", "limit") else token.kind,
         property=token.property,
         message=execution.outcome.message or f"{token.kind}: {execution.waiting()}",
         culprits=execution.outcome.culprits,
@@ -104,4 +115,64 @@ def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:
         findings=(),
         excluded=(),
         digest=digest,
+    )
+
+
+def undecided(case: Case, strategy: str, kind: str, message: str) -> Verdict:
+    """The verdict where there can be none: the scenario is wrong, or not deterministic."""
+    return Verdict(
+        scenario=case.scenario.name,
+        params=case.params,
+        fix=case.fix,
+        situation=case.situation,
+        strategy=strategy,
+        seed=None,
+        verdict="inconclusive",
+        kind=kind,
+        property=None,
+        message=message,
+        culprits=(),
+        evidence=Evidence(
+            complete=False,
+            bound=kind,
+            executions=0,
+            states=0,
+            traces=None,
+            steps=0,
+            assumptions=ASSUMPTIONS,
+            seconds=0.0,
+        ),
+        counts={},
+        reached={},
+        replay=None,
+        log=None,
+        findings=(),
+        excluded=(),
+        digest=None,
+    )
+
+
+def from_log(path: Path) -> Token:
+    """The token of the run that a log holds. ``TokenError`` if it is no whole log."""
+    with Reader.open(path) as log:
+        steps: dict[int, int] = {}
+        for record in log:
+            if record.cpu is not None:
+                steps.setdefault(record.step, record.cpu)
+        header, end = log.header, log.end
+    if log.damage or end is None:
+        what = log.damage.message if log.damage else "it has no run.end, so the run never finished"
+        raise TokenError(f"{path} cannot be replayed: {what}")
+    row = end.row()
+    return Token(
+        scenario=header["scenario"],
+        params=header["params"],
+        fix=header["fix"],
+        choices=digits(bytes(steps[number] for number in range(len(steps)))),
+        loop="",
+        digest=row["digest"],
+        kind=row["outcome"],
+        property=row.get("property", ""),
+        scenario_digest=header["scenario_digest"],
+        version=header["kmodel"],
     )

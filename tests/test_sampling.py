@@ -89,7 +89,7 @@ def test_the_sums_are_of_all_runs(tmp_path: Path) -> None:
     assert counts["runs"] == 20
     assert sum(counts["ended"].values()) == 20
     assert counts["refaults"] == sum(run.counts["refaults"] for run in sampler.runs) > 0
-    assert counts["pool_failures"] == {"map lock refused": counts["refaults"]}
+    assert counts["pool_failures"] == {"vp: map lock refused": counts["refaults"]}
     assert counts["kills"] == 0
 
 

@@ -219,5 +219,6 @@ def _afterword(found: list[Cell]) -> None:
                 who.append(cell.fix)
         for who, finding in told.values():
             click.echo(f"{title} ({', '.join(who)}): {finding_lines(finding)[0]}")
-            click.echo(f"    kmodel replay {finding.replay}")
+            if finding.replay:
+                click.echo(f"    kmodel replay {finding.replay}")
     click.echo(f"assumed: {'; '.join(a for a in first.evidence.assumptions if 'policy' not in a)}")

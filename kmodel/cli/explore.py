@@ -87,13 +87,14 @@ def explore(
     from kmodel.case import Case
     from kmodel.check import check_live as check_forgetting
     from kmodel.check import explore as search_all
-    from kmodel.check import explore_within, undecided
+    from kmodel.check import explore_within
     from kmodel.cli.progress import searching
     from kmodel.explore.graph import Limits, Order
     from kmodel.explore.purity import pure
     from kmodel.explore.tree import Divergence
     from kmodel.recorder import SharedStateError
     from kmodel.settings import parse_sets
+    from kmodel.shown import undecided
     from kmodel.world import ScenarioError
 
     if bound is not None and search not in ("bounded", "delay"):
@@ -115,7 +116,10 @@ def explore(
                 else:
                     order: Order = "bfs" if search == "bfs" else "dfs"
                     judge = search_all(case, bounds, order, tick)
-                    verdict, worst = judge.verdict(), judge.worst
+                    try:
+                        verdict, worst = judge.verdict(), judge.worst
+                    except KeyboardInterrupt:
+                        verdict = judge.in_haste()
         except Divergence as error:
             verdict = undecided(case, search, "nondeterminism", str(error))
         except (ScenarioError, SharedStateError) as error:
@@ -169,11 +173,16 @@ def covered(verdict: Verdict) -> list[str]:
     if not counts:
         return evidence if verdict.evidence.states else []
     failures = ", ".join(f"{k}: {most(v)}" for k, v in counts["pool_failures"].items())
-    return [
+    reach = "most on any run" if verdict.evidence.complete else "on some run at least"
+    numbers = [
         "",
-        f"  most on any run: {most(counts['refaults'])} refaults of one fault, "
+        f"  {reach}: {most(counts['refaults'])} refaults of one fault, "
         f"pool failures {failures or 'none'}, {most(counts['daemon_laps'])} daemon laps, "
         f"{most(counts['kills'])} kills",
+    ]
+    quiet = not failures and not any(counts[k] != 0 for k in ("refaults", "daemon_laps", "kills"))
+    return [
+        *([""] if quiet else numbers),
         *evidence,
         f"  assumed: {'; '.join(verdict.evidence.assumptions)}",
     ]

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from kmodel.explore.schedule import Token
 
 
+UNEVENTFUL = ("done", "limit")
+"""Outcomes of a run that show no violation."""
+
+
 @click.command()
 @click.argument("token_or_file")
 @click.option(
@@ -26,8 +30,8 @@ if TYPE_CHECKING:
 def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     """Run TOKEN again on Trio tasks: every step, one column a CPU.
 
-    A token is what explore, compare and run print; a file may hold one (or be a log
-    whose header does). A lasso's loop is shown once. Then it is told in a few sentences:
+    A token is what explore, compare and run print; a file may hold one, or be the log of
+    a run. A lasso's loop is shown once. Then it is told in a few sentences:
     who waits for whom, who holds what, why the loop is fair. Ends with the digest of the
     events, which must be the one in the token.
 
@@ -43,19 +47,18 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     from kmodel.explore.host import TrioHost
     from kmodel.explore.moment import Watch
     from kmodel.explore.purity import pure
-    from kmodel.explore.schedule import parse
     from kmodel.shown import Shown
 
-    token = parse(_text(token_or_file))
+    token, whole = _token(token_or_file)
     with pure():
         case = Case.of(token.scenario, token.params, token.fix)
-        shown = Shown(case, token, logs, keep=True)
+        shown = Shown(case, token, logs, keep=True, whole=whole)
         watch = Watch(shown.execution, shown.strategy)
         host = TrioHost(shown.execution, watch, shown.max_steps)
         outcome = trio.run(host.run)
         digest = shown.close(outcome)
         ran = Ran(token, shown.execution, watch, shown.recorder.records)
-        told = story(ran, case.build)
+        told = story(ran, case.build) if token.kind not in UNEVENTFUL else []
     if as_json:
         print_json(_document(case, token, shown, digest) | {"story": told})
     else:
@@ -63,12 +66,13 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     sys.exit(_status(case, token, digest))
 
 
-def _text(token_or_file: str) -> str:
-    """The token itself, or the one in the file of that name."""
-    from kmodel.explore.schedule import PREFIX, TokenError
+def _token(token_or_file: str) -> tuple[Token, bool]:
+    """The token itself, the one in a file, or that of a log's run (then it is ``whole``)."""
+    from kmodel.explore.schedule import PREFIX, TokenError, parse
+    from kmodel.shown import from_log
 
     if token_or_file.startswith(PREFIX):
-        return token_or_file
+        return parse(token_or_file), False
     path = Path(token_or_file)
     if path.is_dir():
         path = path / "events.jsonl"
@@ -82,7 +86,9 @@ def _text(token_or_file: str) -> str:
         raise TokenError(f"{path} cannot be read: {error.strerror}") from error
     for word in text.replace('"', " ").split():
         if word.startswith(PREFIX):
-            return word
+            return parse(word), False
+    if "log.header" in text[:100]:
+        return from_log(path), True
     raise TokenError(f"{path} holds no token: no word in it begins with {PREFIX}")
 
 
@@ -101,7 +107,8 @@ def _print(token: Token, shown: Any, digest: str, told: list[str]) -> None:
         )
     for name, place in shown.execution.waiting().items():
         click.echo(f"{name} is at {place}")
-    click.echo("\nWhat happened")
+    if told:
+        click.echo("\nWhat happened")
     for sentence in told:
         click.echo(f"  {sentence}")
     click.echo(f"\ndigest {digest}")
@@ -116,9 +123,10 @@ def _document(case: Case, token: Token, shown: Any, digest: str) -> dict[str, An
 
 
 def _status(case: Case, token: Token, digest: str) -> int:
-    """1: it shows a violation again. 5: the token is of another model. 3: neither."""
+    """1: it shows a violation again (0: a run without one). 5: the token is of another
+    model. 3: neither."""
     if digest == token.digest:
-        return 1
+        return 0 if token.kind in UNEVENTFUL else 1
     import kmodel
 
     changed = [

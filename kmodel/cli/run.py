@@ -91,7 +91,6 @@ def run(
     if strategy != "pct" and (depth is not None or length is not None):
         raise click.UsageError("--depth and --length are for --strategy pct.")
     from kmodel.case import Case
-    from kmodel.check import undecided
     from kmodel.cli.progress import counting
     from kmodel.explore.purity import pure
     from kmodel.explore.recipe import recipe
@@ -99,6 +98,7 @@ def run(
     from kmodel.recorder import SharedStateError
     from kmodel.sampling import Sampler
     from kmodel.settings import parse_sets
+    from kmodel.shown import undecided
     from kmodel.world import ScenarioError
 
     with pure():
@@ -156,7 +156,8 @@ def report(verdict: Verdict, runs: list[Run]) -> list[str]:
         lines += sampled(verdict)
     lines += [f"  never reached: {text}" for text, hit in verdict.reached.items() if not hit]
     for finding in verdict.findings:
-        lines.append(f"  also seen: {finding_lines(finding)[0]}")
+        first, *rest = finding_lines(finding)
+        lines += [f"  also seen: {first}", *(f"  {line}" for line in rest)]
     if verdict.replay:
         lines.append(f"  kmodel replay {verdict.replay}")
     if verdict.log:

@@ -73,6 +73,7 @@ class Execution:
         self._always = [c for c in world.checks if checks and c.when == "always"]
         self._end = [c for c in world.checks if checks and c.when == "end"]
         self.findings: dict[str, str] = {}
+        self.found_at: dict[str, int] = {}
         self._causes: list[int | None] = [None] * len(world.tasks)
         self._waited: set[int] = set()
         self._settling = [task.index for task in world.tasks if task.daemon]
@@ -175,6 +176,7 @@ class Execution:
             if wrong is None or check.name in self.findings:
                 continue
             self.findings[check.name] = wrong
+            self.found_at[check.name] = len(self.choices)
             if self.observer:
                 last = self.choices[-1] if self.choices else 0
                 self._say(last, "inv.violation", {"property": check.name, "text": wrong})

@@ -105,6 +105,7 @@ class Search:
         self.histories = histories or Histories(world)
         self.graph = Graph(world, self.histories)
         self.limits = limits
+        self.order = order
         self._pop_left = order == "bfs"
         self._index: dict[bytes, int] = {}
         self._frontier: deque[int] = deque()

@@ -139,7 +139,9 @@ def test_run_sums_up_many_runs(call: Commands, logs: Path) -> None:
     assert f"{MAP}, fix populate: inconclusive" in lines
     assert re.search(r"\n  30 random runs?(\(s\))? broke nothing, which proves nothing\n", ran.out)
     assert re.search(r"\n  30 runs \(done 30\), [\d,]+ steps, ", ran.out)
-    assert re.search(r"\n  in all: \d+ refaults, pool failures map lock refused: \d+, ", ran.out)
+    assert re.search(
+        r"\n  in all: \d+ refaults, pool failures vp: map lock refused: \d+, ", ran.out
+    )
     shown = re.search(r"kmodel log show (\S+)", ran.out)
     assert shown is not None
     assert call("log", "show", shown[1].rstrip(")"), "--logs", logs).status == 0

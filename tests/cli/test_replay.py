@@ -8,6 +8,8 @@ import pytest
 import stories
 from commands import Commands
 
+from kmodel.cli import run_command_line
+
 MAP = ("contended_kernel_map", "--set", "cpus=1")
 
 
@@ -84,3 +86,29 @@ def test_a_race_is_told_by_its_accesses(call: Commands, tmp_path: Path) -> None:
     sentences = lines_of(call("replay", token).out)
     assert len([one for one in sentences if "writes counter0.value in step" in one]) == 2
     assert "Nothing orders the two" in sentences[2]
+
+
+@pytest.mark.parametrize(
+    ("story", "status"),
+    [
+        ("await x.enter()\n    await x.leave()", 0),
+        ("await x.enter()\n    await pause()\n    await x.enter()", 1),
+    ],
+)
+def test_the_log_of_a_run_can_be_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], story: str, status: int
+) -> None:
+    """Whole, to the same digest: 0 if it showed nothing, 1 if it broke something."""
+    path = tmp_path / "own.py"
+    path.write_text(
+        '"""One lock."""\nfrom kmodel import Machine, pause, scenario\n'
+        "from kmodel.sync.mutex import Mutex\n\n\n@scenario\ndef s(m: Machine) -> None:\n"
+        '    x = Mutex("x")\n    m.cpu("A", use(x))\n\n\n'
+        f"async def use(x):\n    {story}\n"
+    )
+    assert run_command_line(["run", str(path), "--logs", str(tmp_path / "logs")]) == status
+    capsys.readouterr()
+    (log,) = (tmp_path / "logs").iterdir()
+    assert run_command_line(["replay", str(log)]) == status
+    recorded = (log / "events.jsonl").read_text().split('"digest":"')[1].split('"')[0]
+    assert f"digest {recorded}" in capsys.readouterr().out
