@@ -207,8 +207,9 @@ def _afterword(found: list[Cell]) -> None:
     means = first.counts["random"]
     click.echo(
         f"* {means['runs']} random runs, seeds from {means['seed']}, given up after "
-        f"{SAMPLE_STEPS} steps and then\n  counted as they stand: a sample, no bound. Refaults: most of one fault, mean of "
-        "all.\nstates: each search is complete unless it says what stopped it."
+        f"{SAMPLE_STEPS} steps and then\n"
+        "  counted as they stand: a sample, no bound. Refaults: most of one fault, mean of all.\n"
+        "states: each search is complete unless it says what stopped it."
     )
     for title, of in (("ruled out only by lock-grant", "excluded"), ("also found", "findings")):
         told: dict[str, tuple[list[str], Any]] = {}
