@@ -3,15 +3,15 @@
 The floors; a module imports only lower ones:
 
     0  point recorder shared table world      giving up the CPU; state that the engine sees
-       event panic param                      what can happen; broken rules; sizes
-    1  sync/                                  channels, mutexes, sleeping locks
+       untracked event panic param            what is refused; what can happen; rules; sizes
+    1  sync/                                  channels, mutexes, sleeping locks, witness
     2  vm/                                    pages, kernel memory, pools, maps, amaps
     3  pmap/                                  page tables: enter (never sleeps), populate (may)
     4  fault fixes/ pagedaemon                the fault path, and what it does on a failure
-    5  machine story situations/              boots 1-4, one task a CPU; the worlds to try it in
+    5  machine settings story situations/     boots 1-4, one task a CPU; the worlds to try it in
     -  explore/                               beside 1-5, on floor 0: runs, searches, judges
-    6  log/ case shown judge check            records; the only joint: scenario x search -> verdict
-       sampling compare verdict
+    6  log/ case shown judge check explain/   records; the only joint: scenario x search ->
+       counting sampling compare verdict      verdict, and its story
     7  cli/                                   the command line
 
 Importing this loads nothing; the names below are looked up when first used.

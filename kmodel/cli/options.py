@@ -37,7 +37,7 @@ def limits(command: Command) -> Command:
             default=60.0,
             show_default=True,
             type=click.FloatRange(0.01),
-            help="Seconds of search.",
+            help="Seconds of search; judging what it found comes on top.",
         ),
         click.option(
             "--max-states",
