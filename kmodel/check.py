@@ -151,8 +151,7 @@ def check_live(case: Case, limits: Limits, tick: Tick | None = None) -> Verdict:
         steps=graph.transitions,
         seconds=round(graph.seconds, 3),
     )
-    verdict = "holds" if graph.complete else "inconclusive"
-    return attrs.evolve(kept, kind=None, verdict=verdict, evidence=evidence)
+    return attrs.evolve(kept, kind=None, evidence=evidence)
 
 
 @contextmanager

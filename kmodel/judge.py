@@ -129,7 +129,8 @@ class Judge:
     def in_haste(self) -> Verdict:
         """What is known without judging liveness and races: for who interrupts that."""
         judged = sorted((f for f, counts in self.violated if counts), key=Finding.rank)
-        message = "interrupted while judging: liveness and races were not judged"
+        others = [finding for finding, counts in self.violated if not counts]
+        message = "interrupted: liveness and races of what was searched were not judged"
         worst = judged[0] if judged else None
         return attrs.evolve(
             undecided(self.case, self._order, "", message if worst is None else worst.message),
@@ -139,7 +140,7 @@ class Judge:
             digest=worst.digest if worst else None,
             property=worst.property if worst else None,
             evidence=attrs.evolve(self.evidence(), complete=False, bound="interrupted"),
-            findings=tuple(judged[1:]),
+            findings=tuple(judged[1:] + others),
         )
 
     def cell(self, properties: tuple[str, ...]) -> Verdict:

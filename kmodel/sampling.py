@@ -132,6 +132,7 @@ class Sampler:
         broken = finding is not None and finding.kind not in ("scenario-error", "nondeterminism")
         taken = len(self.runs)
         message = f"{taken} {self.recipe.name} run(s) broke nothing, which proves nothing"
+        message += " (kmodel explore also looks for hangs and data races)"
         if limited:
             waits = ", ".join(f"{task} at {at}" for task, at in limited[0].waiting.items())
             message = (

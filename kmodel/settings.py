@@ -17,7 +17,7 @@ class UsageError(ValueError):
 
 def did_you_mean(word: str, options: list[str]) -> str:
     """A hint to add to "no such thing": the nearest options, or all of them."""
-    near = difflib.get_close_matches(word, options, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(word, options, n=3, cutoff=0.6)
     if near:
         return f" Did you mean {' or '.join(map(repr, near))}?"
     return f" There are: {', '.join(options)}." if options else ""

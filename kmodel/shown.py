@@ -162,7 +162,11 @@ def from_log(path: Path) -> Token:
         header, end = log.header, log.end
     if log.damage or end is None:
         what = log.damage.message if log.damage else "it has no run.end, so the run never finished"
-        raise TokenError(f"{path} cannot be replayed: {what}")
+        again = f"kmodel run {header.get('scenario')} --fix {header.get('fix')}"
+        raise TokenError(
+            f"{path} cannot be replayed: {what} To make the run again: {again} --seed "
+            f"{header.get('seed')}, with the parameters in its first line."
+        )
     row = end.row()
     return Token(
         scenario=header["scenario"],

@@ -22,6 +22,7 @@ from kmodel.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
     from kmodel.explore.bounded import Kind, Level
+    from kmodel.judge import Judge
 
 WHY: Final = {
     "dfs": "complete over exact states, and liveness needs the whole graph",
@@ -97,6 +98,8 @@ def explore(
     from kmodel.shown import undecided
     from kmodel.world import ScenarioError
 
+    if check_live and search in ("bounded", "delay"):
+        raise click.UsageError("--check-live has a search of its own")
     if bound is not None and search not in ("bounded", "delay"):
         raise click.UsageError("--bound is for --search bounded and --search delay")
     worst = None
@@ -116,10 +119,7 @@ def explore(
                 else:
                     order: Order = "bfs" if search == "bfs" else "dfs"
                     judge = search_all(case, bounds, order, tick)
-                    try:
-                        verdict, worst = judge.verdict(), judge.worst
-                    except KeyboardInterrupt:
-                        verdict = judge.in_haste()
+                    verdict, worst = _judged(judge)
         except Divergence as error:
             verdict = undecided(case, search, "nondeterminism", str(error))
         except (ScenarioError, SharedStateError) as error:
@@ -128,9 +128,19 @@ def explore(
         print_json(verdict.document())
     else:
         click.echo("\n".join(report(verdict, worst)))
-    if check_live and verdict.kind is None:
+    if check_live and verdict.evidence.complete:
         return  # nothing found is all that it can say
     finish(verdict, verdict.evidence.bound.endswith("interrupted"))
+
+
+def _judged(judge: Judge) -> tuple[Verdict, Finding | None]:
+    """The verdict; without the long part of judging, if the user has had enough."""
+    if judge.graph.stopped_by != "interrupted":
+        try:
+            return judge.verdict(), judge.worst
+        except KeyboardInterrupt:
+            pass
+    return judge.in_haste(), None
 
 
 def level_line(level: Level) -> None:
@@ -157,7 +167,8 @@ def report(verdict: Verdict, worst: Finding | None = None) -> list[str]:
     if verdict.survives:
         lines.append(f"  survives {verdict.survives}")
     if worst is not None and worst.preemptions is not None:
-        lines.append(f"  {found_with(worst)}")
+        cut = "" if verdict.evidence.complete else "; the search was cut, so there may be less"
+        lines.append(f"  {found_with(worst)}{cut}")
     if verdict.replay:
         lines += ["", f"  kmodel replay {verdict.replay}"]
     lines += [*covered(verdict), *others(verdict)]

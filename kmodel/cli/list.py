@@ -63,6 +63,8 @@ def _found() -> dict[str, Any]:
         "searches": {
             "dfs": "every reachable state, depth first; exact and complete within the limits",
             "bfs": "the same, breadth first: what a limit cuts off is what lies deepest",
+            "bounded": "all schedules with at most --bound preemptions, safety only",
+            "delay": "all schedules at most --bound delays away from round robin, safety only",
         },
         "parameters": {
             "machine": _params(attrs.fields(KernelParams)),

@@ -126,7 +126,7 @@ def _status(case: Case, token: Token, digest: str) -> int:
     """1: it shows a violation again (0: a run without one). 5: the token is of another
     model. 3: neither."""
     if digest == token.digest:
-        return 0 if token.kind in UNEVENTFUL else 1
+        return 2 if token.kind == "scenario-error" else int(token.kind not in UNEVENTFUL)
     import kmodel
 
     changed = [

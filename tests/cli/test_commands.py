@@ -137,7 +137,7 @@ def test_run_sums_up_many_runs(call: Commands, logs: Path) -> None:
     assert [line.split(":")[0] for line in lines[:20]] == [f"seed {n}" for n in range(20)]
     assert lines[20] == "... and 10 more runs"
     assert f"{MAP}, fix populate: inconclusive" in lines
-    assert re.search(r"\n  30 random runs?(\(s\))? broke nothing, which proves nothing\n", ran.out)
+    assert re.search(r"\n  30 random runs?(\(s\))? broke nothing, which proves nothing", ran.out)
     assert re.search(r"\n  30 runs \(done 30\), [\d,]+ steps, ", ran.out)
     assert re.search(
         r"\n  in all: \d+ refaults, pool failures vp: map lock refused: \d+, ", ran.out
@@ -501,3 +501,16 @@ def test_a_process_ends_with_the_same_status() -> None:
     assert child("explore", MAP, *ONE, "--fix", "populate").status == 0
     assert child("explore", "nowhere").status == 2
     assert child("replay", "k1-AAAA").status == 5
+
+
+def test_a_live_check_that_a_limit_ends_is_no_verdict(call: Commands) -> None:
+    """Status 4: it looked at as much as it was allowed to, and found no lie."""
+    ran = call("explore", MAP, "--set", "cpus=1", "--check-live", "--max-states", "2000")
+    assert ran.status == 4
+    assert "nothing that loops and procedures forget matters later" in ran.out
+
+
+def test_a_stopped_search_says_that_its_story_may_not_be_the_least(call: Commands) -> None:
+    """Fewest preemptions of what was searched is not fewest of all."""
+    ran = call("explore", MAP, "--fix", "wait", "--set", "swap_pages=0", "--max-states", "600")
+    assert "the search was cut, so there may be less" in ran.out
