@@ -34,12 +34,7 @@ def explore(case: Case, limits: Limits, order: Order = "dfs", tick: Tick | None 
     """Search every schedule of ``case``, as far as ``limits`` allow. A Ctrl-C stops the
     search and keeps what it has."""
     search = Search(case.build(), limits, order)
-    with interruptible() as asked_to_stop, no_collector():
-        while search.advance(500):
-            if tick:
-                tick(search.graph)
-            if asked_to_stop():
-                search.interrupt("interrupted")
+    _drive(search, tick)
     if search.graph.complete:
         recheck(case, search.graph, walks=4)
     return Judge(case, search)
@@ -51,19 +46,18 @@ def explore_within(
     """Search the schedules of ``case`` with at most ``bound`` preemptions or delays, a bound
     at a time; ``told`` hears of each that is covered."""
     search = Bounded(case.build(), limits, kind, bound)
-    heard, more = 0, True
-    with interruptible() as asked_to_stop, no_collector():
-        while more:
-            more = search.advance(500)
-            for level in search.levels[heard:]:
-                heard += 1
-                if told:
-                    told(level)
-            if tick:
-                tick(search.graph)
-            if more and asked_to_stop():
-                search.interrupt("interrupted")
-                more = False
+    heard = 0
+
+    def tell(graph: Graph) -> None:
+        nonlocal heard
+        for level in search.levels[heard:]:
+            heard += 1
+            if told:
+                told(level)
+        if tick:
+            tick(graph)
+
+    _drive(search, tell)
     if search.graph.complete:
         recheck(case, search.graph, walks=4)
     return WithinBound(case, search, kind)
@@ -131,12 +125,7 @@ def check_live(case: Case, limits: Limits, tick: Tick | None = None) -> Verdict:
     world = case.build()
     search = Search(world, limits, "bfs", Histories(world, forgetful=False))
     try:
-        with interruptible() as asked_to_stop, no_collector():
-            while search.advance(500):
-                if tick:
-                    tick(search.graph)
-                if asked_to_stop():
-                    search.interrupt("interrupted")
+        _drive(search, tick)
     except FalseLive as lie:
         return undecided(case, "check-live", "scenario-error", str(lie))
     graph = search.graph
@@ -152,6 +141,20 @@ def check_live(case: Case, limits: Limits, tick: Tick | None = None) -> Verdict:
         seconds=round(graph.seconds, 3),
     )
     return attrs.evolve(kept, kind=None, evidence=evidence)
+
+
+def _drive(search: Search | Bounded, tick: Tick | None) -> None:
+    """Advance ``search`` to its end, with a ``tick`` after each piece of work; a Ctrl-C
+    ends it there and keeps what it has."""
+    with interruptible() as asked_to_stop, no_collector():
+        more = True
+        while more:
+            more = search.advance(500)
+            if tick:
+                tick(search.graph)
+            if more and asked_to_stop():
+                search.interrupt("interrupted")
+                more = False
 
 
 @contextmanager

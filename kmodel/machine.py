@@ -25,7 +25,7 @@ from kmodel.vm.physmem import PhysMem
 from kmodel.vm.pool import Pool
 from kmodel.world import World
 
-ANON_ITEMS = ENTRY_ITEMS = HEADER_ITEMS = 4
+ANON_ITEMS = HEADER_ITEMS = 4
 """Items on a page of those pools; many more on the real machine."""
 
 

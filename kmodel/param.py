@@ -6,14 +6,12 @@ the states. All relations are checked at once, before anything is built.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
-
-Lap = Literal["wakes", "silent"]
 
 
 def _at_least(low: int, high: int) -> list[Any]:

@@ -54,17 +54,17 @@ def compare(
       kmodel compare populate --set faults=2 --max-seconds 300
       kmodel compare --all --json
     """
-    from kmodel import fixes, situations
     from kmodel.cli.progress import counting
-    from kmodel.compare import SCHEMA, cells, default_jobs, judge_all, units
+    from kmodel.compare import SCHEMA, cells, default_jobs, everything, judge_all, units
     from kmodel.explore.graph import Limits
     from kmodel.settings import UsageError, did_you_mean, parse_sets
 
-    chosen = list(dict.fromkeys(fix)) or fixes.names()
-    places = list(dict.fromkeys(where)) or situations.names()
+    all_fixes, all_situations = everything()
+    chosen = list(dict.fromkeys(fix)) or all_fixes
+    places = list(dict.fromkeys(where)) or all_situations
     for word, names, what in (
-        (chosen, fixes.names(), "fix"),
-        (places, situations.names(), "situation"),
+        (chosen, all_fixes, "fix"),
+        (places, all_situations, "situation"),
     ):
         for name in word:
             if name not in names:

@@ -12,7 +12,7 @@ woken thread runs, so a newcomer may *barge* in.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from kmodel.panic import Panic
 from kmodel.point import Loop, Task, curtask, operation, procedure
@@ -20,8 +20,6 @@ from kmodel.shared import Atomic, shared
 from kmodel.sync.channel import assert_may_sleep
 from kmodel.sync.witness import check_order
 from kmodel.world import curcpu
-
-Policy = Literal["wake-all", "wake-one-writer", "hand-off"]
 
 
 @shared
