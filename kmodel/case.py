@@ -12,6 +12,7 @@ from kmodel.log.record import Header
 from kmodel.param import KernelParams
 from kmodel.world import World
 
+DEFAULT_FIX: Final = "wait"
 ASSUMPTIONS: Final = (
     "sequential consistency",
     "one thread a CPU, no interrupts",
@@ -21,20 +22,26 @@ ASSUMPTIONS: Final = (
 
 @attrs.frozen
 class Case:
-    """What is run: a scenario, all its parameters, a fix, and a situation's name."""
+    """What is run: a scenario, all its parameters, a fix, and a situation's name. A story
+    without a kernel has neither ``kernel`` nor fix nor situation."""
 
     scenario: story.Scenario
     own: dict[str, Any]
-    kernel: KernelParams
-    fix: str
+    kernel: KernelParams | None
+    fix: str | None
     situation: str | None = None
 
     @classmethod
     def of(
-        cls, name: str, given: dict[str, Any], fix: str = "wait", situation: str | None = None
+        cls,
+        name: str,
+        given: dict[str, Any],
+        fix: str | None = None,
+        situation: str | None = None,
     ) -> Case:
-        """Load and check everything; ``UsageError`` names what is not there."""
-        if fix not in fixes.names():
+        """Load and check everything; ``UsageError`` names what is not there. Without a
+        ``fix`` the kernel does what it did: ``wait``."""
+        if fix is not None and fix not in fixes.names():
             raise settings.UsageError(f"No fix {fix!r}.{settings.did_you_mean(fix, fixes.names())}")
         params: dict[str, Any] = {}
         if situation is not None:
@@ -44,16 +51,36 @@ class Case:
             params |= situations.load(situation).params
         with building():
             loaded = story.load(name)
-        own, kernel = settings.structure(loaded.own, params | given)
-        return cls(loaded, own, kernel, fix, situation)
+        own, kernel = settings.structure(loaded.own, params | given, not loaded.bare)
+        if not loaded.bare:
+            return cls(loaded, own, kernel, fix or DEFAULT_FIX, situation)
+        if fix or situation:
+            raise settings.UsageError(
+                f"{name} is a story without a kernel (it asks for a World): it has neither a fix "
+                "nor a situation."
+            )
+        return cls(loaded, own, None, None)
 
     def build(self) -> World:
         with building():
-            return self.scenario.build(self.own, self.kernel, fixes.load(self.fix))
+            fix = fixes.load(self.fix) if self.fix else None
+            return self.scenario.build(self.own, self.kernel, fix)
 
     @property
     def params(self) -> dict[str, Any]:
-        return self.own | attrs.asdict(self.kernel)
+        return self.own | (attrs.asdict(self.kernel) if self.kernel else {})
+
+    @property
+    def called(self) -> str:
+        """The scenario and its fix, as one types them."""
+        return self.scenario.name + (f" --fix {self.fix}" if self.fix else "")
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What any verdict on it rests on."""
+        if self.kernel is None:
+            return ASSUMPTIONS
+        return (*ASSUMPTIONS, f"lock policy {self.kernel.rwlock}")
 
     def differing(self) -> dict[str, Any]:
         """The parameters that are not the defaults: what a token must carry."""

@@ -17,7 +17,7 @@ import attrs
 
 from kmodel import fixes, situations
 from kmodel.case import Case
-from kmodel.check import explore, no_collector
+from kmodel.check import explore
 from kmodel.explore.graph import Limits
 from kmodel.explore.purity import pure
 from kmodel.sampling import sample
@@ -104,8 +104,7 @@ def judge(unit: Unit) -> Judged:
     with pure():
         case = Case.of(situation.scenario, unit.given | unit.variant, unit.fix, unit.situation)
         judged = explore(case, unit.limits)
-        with no_collector():
-            verdict = judged.cell(situation.properties)
+        verdict = judged.cell(situation.properties)
         means = sample(case, RANDOM_SEED, RANDOM_RUNS)
     counts = verdict.counts | {"random": means}
     properties = {name: judged.cell((name,)) for name in situation.properties}

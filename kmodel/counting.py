@@ -41,6 +41,16 @@ def pool_failures(total: Counter[str]) -> dict[str, int]:
     }
 
 
+def of_kernel(total: Counter[str]) -> dict[str, Any]:
+    """``Counting.total`` as the verdict's counts."""
+    return {
+        "refaults": total["refaults"],
+        "pool_failures": pool_failures(total),
+        "daemon_laps": total["daemon_laps"],
+        "kills": total["kills"],
+    }
+
+
 def both(one: Observer, other: Observer) -> Observer:
     """Tell both; the events are numbered by ``other``."""
 

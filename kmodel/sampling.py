@@ -13,8 +13,8 @@ from typing import Any, Final
 import attrs
 import trio
 
-from kmodel.case import ASSUMPTIONS, Case
-from kmodel.counting import Counting, both, pool_failures
+from kmodel.case import Case
+from kmodel.counting import Counting, both, of_kernel, pool_failures
 from kmodel.explore.execution import Execution, Outcome, run
 from kmodel.explore.host import TrioHost
 from kmodel.explore.interrupt import interruptible
@@ -138,7 +138,7 @@ class Sampler:
             message = (
                 f"{len(limited)} of {len(self.runs)} runs were not over after {self.max_steps} "
                 f"steps (seed {limited[0].seed}: {waits}); to know whether they can hang: "
-                f"kmodel explore {self.case.scenario.name} --fix {self.case.fix}"
+                f"kmodel explore {self.case.called}"
             )
         return Verdict(
             scenario=self.case.scenario.name,
@@ -170,10 +170,7 @@ class Sampler:
         return {
             "runs": len(self.runs),
             "ended": dict(Counter(run.outcome.kind for run in self.runs)),
-            "refaults": total["refaults"],
-            "pool_failures": pool_failures(total),
-            "daemon_laps": total["daemon_laps"],
-            "kills": total["kills"],
+            **(of_kernel(total) if self.case.kernel else {}),
             "next_new": round(next_new(run.trace for run in self.runs), 4),
             **({self.recipe.name: report} if (report := self.recipe.report()) else {}),
         }
@@ -189,7 +186,7 @@ class Sampler:
             states=0,
             traces=len(self._traces),
             steps=sum(run.outcome.steps for run in self.runs),
-            assumptions=(*ASSUMPTIONS, f"lock policy {self.case.kernel.rwlock}"),
+            assumptions=self.case.assumptions,
             seconds=round(time.monotonic() - self._began, 3),
         )
 

@@ -23,13 +23,16 @@ def did_you_mean(word: str, options: list[str]) -> str:
     return f" There are: {', '.join(options)}." if options else ""
 
 
-def structure(own_class: Any, given: dict[str, Any]) -> tuple[dict[str, Any], KernelParams]:
-    """Split ``given`` into the scenario's own parameters and the machine's, checked.
+def structure(
+    own_class: Any, given: dict[str, Any], machine: bool = True
+) -> tuple[dict[str, Any], KernelParams]:
+    """Split ``given`` into the scenario's own parameters and those of the ``machine``, if
+    there is one, checked.
 
     Raises ``UsageError`` naming every wrong one at once.
     """
     own = {f.name: f for f in attrs.fields(own_class)}
-    kernel = {f.name: f for f in attrs.fields(KernelParams)}
+    kernel = {f.name: f for f in attrs.fields(KernelParams)} if machine else {}
     wrong: list[str] = []
     values: list[Any] = []
     for known, cls in ((own, own_class), (kernel, KernelParams)):

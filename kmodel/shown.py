@@ -21,7 +21,7 @@ def make_token(case: Case, finding: Finding, stem: bytes, loop: bytes) -> Token:
     return Token(
         case.scenario.name,
         case.differing(),
-        case.fix,
+        case.fix or "",
         digits(stem),
         digits(loop),
         "",
@@ -89,7 +89,7 @@ def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:
     return Verdict(
         scenario=token.scenario,
         params=case.params,
-        fix=token.fix,
+        fix=token.fix or None,
         situation=None,
         strategy="replay",
         seed=None,
@@ -162,7 +162,8 @@ def from_log(path: Path) -> Token:
         header, end = log.header, log.end
     if log.damage or end is None:
         what = log.damage.message if log.damage else "it has no run.end, so the run never finished"
-        again = f"kmodel run {header.get('scenario')} --fix {header.get('fix')}"
+        fix = f" --fix {header['fix']}" if header.get("fix") else ""
+        again = f"kmodel run {header.get('scenario')}{fix}"
         raise TokenError(
             f"{path} cannot be replayed: {what} To make the run again: {again} --seed "
             f"{header.get('seed')}, with the parameters in its first line."
@@ -171,7 +172,7 @@ def from_log(path: Path) -> Token:
     return Token(
         scenario=header["scenario"],
         params=header["params"],
-        fix=header["fix"],
+        fix=header["fix"] or "",
         choices=digits(bytes(steps[number] for number in range(len(steps)))),
         loop="",
         digest=row["digest"],

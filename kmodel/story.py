@@ -1,7 +1,8 @@
 """Scenarios: stories in files, with parameters that are checked before anything runs.
 
 A scenario file is Python: a docstring that tells the story and one function marked
-``@scenario`` that gets a ``Machine`` and its own parameters. Loading one runs it.
+``@scenario`` that gets a ``Machine`` (or, for a story without a kernel, a bare ``World``)
+and its own parameters. Loading one runs it.
 """
 
 from __future__ import annotations
@@ -43,24 +44,32 @@ def parameter(default: int, low: int, high: int, text: str = "") -> Any:
 @attrs.frozen
 class Scenario:
     """A loaded scenario. ``own`` is an attrs class of its parameters, ``digest`` of its
-    file's text; ``name`` is what finds it again (a name or a path)."""
+    file's text; ``name`` is what finds it again (a name or a path). A ``bare`` one asks for
+    a ``World`` and gets no kernel."""
 
     name: str
     function: Function
     story: str
     own: type
     digest: str
+    bare: bool = False
 
     @property
     def summary(self) -> str:
         return self.story.strip().splitlines()[0] if self.story.strip() else ""
 
-    def build(self, params: dict[str, Any], kernel: KernelParams, fix: Fix) -> World:
-        """Boot a machine, play the scenario on it, return the world.
+    def build(
+        self, params: dict[str, Any], kernel: KernelParams | None = None, fix: Fix | None = None
+    ) -> World:
+        """Boot a machine (unless it is ``bare``), play the scenario on it, return the world.
 
         Raises ``ScenarioError`` if the scenario does.
         """
         try:
+            if kernel is None or fix is None:
+                with World() as world:
+                    self.function(world, **params)
+                return world
             machine = Machine(kernel, fix)
             with machine.world:
                 self.function(machine, **params)
@@ -130,7 +139,14 @@ def _read(name: str, path: Path) -> Scenario:
         )
     digest = hashlib.blake2b(text, digest_size=8).hexdigest()
     story = inspect.getdoc(module) or ""
-    return Scenario(name, marked[0], story, _own_class(path, marked[0]), digest)
+    own = _own_class(path, marked[0])
+    return Scenario(name, marked[0], story, own, digest, _is_bare(marked[0]))
+
+
+def _is_bare(function: Function) -> bool:
+    """Does its first parameter ask for a ``World``?"""
+    first = next(iter(inspect.signature(function).parameters), "")
+    return get_type_hints(function).get(first) is World
 
 
 def _where(error: BaseException) -> str:

@@ -6,26 +6,9 @@ from typing import Any, Final
 
 import attrs
 
-SCHEMA: Final = "kmodel.verdict/1"
+from kmodel.explore.severity import severity
 
-SEVERITY: Final = (
-    "scenario-error",
-    "nondeterminism",
-    "panic",
-    "use-after-free",
-    "double-free",
-    "lock-order",
-    "unjustified-kill",
-    "invariant",
-    "data-race",
-    "leak",
-    "deadlock",
-    "lost-wakeup",
-    "livelock",
-    "starvation",
-    "vacuous",
-)
-"""Kinds, the worst first."""
+SCHEMA: Final = "kmodel.verdict/1"
 
 EXIT: Final = {"holds": 0, "violated": 1, "inconclusive": 4}
 
@@ -72,7 +55,7 @@ class Finding:
     digest: str | None = None
 
     def rank(self) -> int:
-        return SEVERITY.index(self.kind) if self.kind in SEVERITY else len(SEVERITY)
+        return severity(self.kind)
 
     def document(self) -> dict[str, Any]:
         return {key: value for key, value in attrs.asdict(self).items() if value is not None}
@@ -88,7 +71,7 @@ class Verdict:
 
     scenario: str
     params: dict[str, Any]
-    fix: str
+    fix: str | None
     situation: str | None
     strategy: str
     seed: int | None
@@ -123,6 +106,4 @@ class Verdict:
     def badness(self) -> tuple[int, int]:
         """Sorts verdicts from the worst: violated, inconclusive, holds; then by kind."""
         order = ("violated", "inconclusive", "holds")
-        kind = self.kind or ""
-        rank = SEVERITY.index(kind) if kind in SEVERITY else len(SEVERITY)
-        return order.index(self.verdict), rank
+        return order.index(self.verdict), severity(self.kind)

@@ -18,12 +18,13 @@ from kmodel.case import Case
 from kmodel.explore.graph import Limits
 from kmodel.explore.host import TrioHost
 from kmodel.explore.schedule import Token
+from kmodel.explore.severity import SEVERITY
 from kmodel.explore.tree import Divergence
-from kmodel.judge import ENDS, FAIR, NO_LIVELOCK, Judge
+from kmodel.judge import ENDS, NO_LIVELOCK, Judge
 from kmodel.param import KernelParams
 from kmodel.settings import UsageError
 from kmodel.shown import Shown, make_token, show
-from kmodel.verdict import EXIT, SCHEMA, SEVERITY, Verdict
+from kmodel.verdict import EXIT, SCHEMA, Verdict
 
 MAP = "contended_kernel_map"
 FIXES = ("wait", "lock-retry", "populate")
@@ -194,9 +195,9 @@ def test_breadth_first_finds_the_same() -> None:
 def tokens(judge: Judge) -> list[Token]:
     """What the verdict says can be replayed, before it becomes a word."""
     found = []
-    hangs = [*judge.live.hangs(FAIR), judge.live.repeats(FAIR)]
-    for hang in (hang for hang in hangs if hang is not None):
-        finding = judge._hang(hang, ENDS)
+    for hang in (*judge.found.hanging, *judge.found.repeating):
+        assert hang.stem is not None
+        finding = judge._finding(hang)
         token = make_token(judge.case, finding, hang.stem, hang.loop)
         found.append(attrs.evolve(token, digest=finding.digest or ""))
     return found

@@ -457,9 +457,9 @@ def test_every_finding_of_the_kernel_has_a_story(fix: str) -> None:
 
 def test_the_livelock_of_the_thread_names_the_holder_of_the_map() -> None:
     """The try that fails, K that holds kernel_map, and the restart."""
-    finding = judged("contended_kernel_map", "lock-retry", cpus=1).restarted[0]
-    assert finding.replay is not None
-    stem, loop = parse(finding.replay).schedule()
+    finding = judged("contended_kernel_map", "lock-retry", cpus=1).found.repeating[0]
+    assert finding.stem is not None
+    stem, loop = finding.stem, finding.loop
     build = judged("contended_kernel_map", "lock-retry", cpus=1).case.build
     (line,) = [one for one in told(build, "livelock", stem, loop) if one.startswith("A takes")]
     assert "lock.try kernel_map is refused" in line
@@ -470,9 +470,9 @@ def test_the_livelock_of_the_thread_names_the_holder_of_the_map() -> None:
 
 def test_a_turn_of_one_that_sleeps_and_is_woken_says_so() -> None:
     """The page daemon goes round beside the fault: woken, and asleep again."""
-    finding = judged("contended_kernel_map", "wait", cpus=1).restarted[0]
-    assert finding.replay is not None
-    stem, loop = parse(finding.replay).schedule()
+    finding = judged("contended_kernel_map", "wait", cpus=1).found.repeating[0]
+    assert finding.stem is not None
+    stem, loop = finding.stem, finding.loop
     build = judged("contended_kernel_map", "wait", cpus=1).case.build
     sentences = told(build, "livelock", stem, loop)
     (line,) = [one for one in sentences if one.startswith("pagedaemon takes")]

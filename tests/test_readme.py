@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,19 @@ def test_the_scenario_in_the_readme_runs(
     printed = capsys.readouterr()
     assert status == 1, printed.out + printed.err
     assert "violated: data-race" in printed.out
+
+
+def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
+    """The block with ``kmodel.explore`` is a program that finds what the text says."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    (text,) = [block for block in blocks if "kmodel.explore" in block]
+    path = tmp_path / "bounded_buffer.py"
+    path.write_text(text)
+    environment = os.environ | {"PYTHONPATH": str(README.parent)}
+    ran = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("violated: deadlock\n  Q and D can never step again")
+    last = [line.split()[1:] for line in ran.stdout.splitlines()[-2:]]
+    assert last == [["D", "buffer.woken"], ["D", "buffer.move", "False"]]

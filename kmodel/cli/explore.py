@@ -17,12 +17,12 @@ from kmodel.cli.options import (
     most,
     of_a_case,
     print_json,
+    title,
 )
 from kmodel.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
     from kmodel.explore.bounded import Kind, Level
-    from kmodel.judge import Judge
 
 WHY: Final = {
     "dfs": "complete over exact states, and liveness needs the whole graph",
@@ -58,7 +58,7 @@ WHY: Final = {
 def explore(
     scenario: str,
     sets: tuple[str, ...],
-    fix: str,
+    fix: str | None,
     situation: str | None,
     search: str,
     bound: int | None,
@@ -107,19 +107,19 @@ def explore(
     with pure():
         case = Case.of(scenario, parse_sets(sets), fix, situation)
         try:
-            with searching(f"{scenario} --fix {fix}", bounds) as tick:
+            with searching(case.called, bounds) as tick:
                 if check_live:
                     verdict = check_forgetting(case, bounds, tick)
                 elif search in ("bounded", "delay"):
                     kind: Kind = "delay" if search == "delay" else "bounded"
                     most_switches = 2 if bound is None else bound
                     told = None if as_json else level_line
-                    within = explore_within(case, bounds, kind, most_switches, tick, told)
-                    verdict, worst = within.verdict(), within.worst
+                    judge = explore_within(case, bounds, kind, most_switches, tick, told)
+                    verdict, worst = judge.verdict(), judge.worst
                 else:
                     order: Order = "bfs" if search == "bfs" else "dfs"
                     judge = search_all(case, bounds, order, tick)
-                    verdict, worst = _judged(judge)
+                    verdict, worst = judge.verdict(), judge.worst
         except Divergence as error:
             verdict = undecided(case, search, "nondeterminism", str(error))
         except (ScenarioError, SharedStateError) as error:
@@ -130,17 +130,7 @@ def explore(
         click.echo("\n".join(report(verdict, worst)))
     if check_live and verdict.evidence.complete:
         return  # nothing found is all that it can say
-    finish(verdict, verdict.evidence.bound.endswith("interrupted"))
-
-
-def _judged(judge: Judge) -> tuple[Verdict, Finding | None]:
-    """The verdict; without the long part of judging, if the user has had enough."""
-    if judge.graph.stopped_by != "interrupted":
-        try:
-            return judge.verdict(), judge.worst
-        except KeyboardInterrupt:
-            pass
-    return judge.in_haste(), None
+    finish(verdict, "interrupted" in verdict.evidence.bound)
 
 
 def level_line(level: Level) -> None:
@@ -159,9 +149,8 @@ def found_with(finding: Finding) -> str:
 
 def report(verdict: Verdict, worst: Finding | None = None) -> list[str]:
     """The verdict for people."""
-    where = f" in {verdict.situation}" if verdict.situation else ""
     lines = [
-        f"{verdict.scenario}, fix {verdict.fix}{where}: {headline(verdict)}",
+        f"{title(verdict)}: {headline(verdict)}",
         f"  {verdict.message}",
     ]
     if verdict.survives:
@@ -202,13 +191,13 @@ def covered(verdict: Verdict) -> list[str]:
 def others(verdict: Verdict) -> list[str]:
     """The findings that did not decide the verdict."""
     lines: list[str] = []
-    for title, findings in (
+    for heading, findings in (
         ("also found", verdict.findings),
         ("excluded by lock-grant alone", verdict.excluded),
     ):
         for finding in findings:
             first, *rest = finding_lines(finding)
-            lines += ["", f"  {title}: {first}"]
+            lines += ["", f"  {heading}: {first}"]
             if finding.preemptions is not None:
                 lines.append(f"    {found_with(finding)}")
             lines += [f"  {line}" for line in rest]

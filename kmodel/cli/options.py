@@ -19,7 +19,7 @@ def of_a_case(command: Command) -> Command:
     """SCENARIO and what it is built with."""
     for option in (
         click.option("--situation", metavar="S", help="The world to put it in (kmodel list)."),
-        click.option("--fix", default="wait", show_default=True, metavar="F", help="The way out."),
+        click.option("--fix", metavar="F", help="The way out (kmodel list).  [default: wait]"),
         click.option(
             "--set", "sets", multiple=True, metavar="K=V", help="A parameter; may be repeated."
         ),
@@ -37,7 +37,7 @@ def limits(command: Command) -> Command:
             default=60.0,
             show_default=True,
             type=click.FloatRange(0.01),
-            help="Seconds of search; judging what it found comes on top.",
+            help="Seconds, a third of them for judging.",
         ),
         click.option(
             "--max-states",
@@ -75,6 +75,13 @@ def finish(verdict: Verdict, interrupted: bool = False) -> None:
 def styled(text: str, **style: Any) -> str:
     """``text`` in colour, unless NO_COLOR is set (click leaves colour out off a terminal)."""
     return text if os.environ.get("NO_COLOR") else click.style(text, **style)
+
+
+def title(verdict: Verdict) -> str:
+    """``contended_kernel_map, fix wait in contention``."""
+    fix = f", fix {verdict.fix}" if verdict.fix else ""
+    where = f" in {verdict.situation}" if verdict.situation else ""
+    return f"{verdict.scenario}{fix}{where}"
 
 
 def headline(verdict: Verdict) -> str:

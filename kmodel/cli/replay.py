@@ -51,7 +51,7 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
 
     token, whole = _token(token_or_file)
     with pure():
-        case = Case.of(token.scenario, token.params, token.fix)
+        case = Case.of(token.scenario, token.params, token.fix or None)
         shown = Shown(case, token, logs, keep=True, whole=whole)
         watch = Watch(shown.execution, shown.strategy)
         host = TrioHost(shown.execution, watch, shown.max_steps)
@@ -98,7 +98,8 @@ def _print(token: Token, shown: Any, digest: str, told: list[str]) -> None:
     stem, loop = token.schedule()
     tasks = [task.name for task in shown.execution.world.tasks]
     marks = {len(stem): f"--- the loop begins ({len(loop)} steps)"} if loop else {}
-    click.echo(f"{token.scenario}, fix {token.fix}: {token.kind} ({token.property})")
+    fix = f", fix {token.fix}" if token.fix else ""
+    click.echo(f"{token.scenario}{fix}: {token.kind} ({token.property})")
     click.echo(render(shown.recorder.records, tasks, mark_steps=marks), nl=False)
     if loop:
         click.echo(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmodel.cli.options import as_json, finding_lines, headline, of_a_case, print_json
+from kmodel.cli.options import as_json, finding_lines, headline, of_a_case, print_json, title
 from kmodel.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ LINES = 20
 def run(
     scenario: str,
     sets: tuple[str, ...],
-    fix: str,
+    fix: str | None,
     situation: str | None,
     strategy: str,
     depth: int | None,
@@ -106,7 +106,7 @@ def run(
         interrupted, taken = False, []
         try:
             sampler = Sampler(case, seed, logs, max_steps, recipe(strategy, depth, length))
-            with counting(f"{scenario} --fix {fix}", runs) as tick:
+            with counting(case.called, runs) as tick:
                 sampler.take(runs, lambda run: tick())
             verdict = sampler.verdict()
             interrupted, taken = sampler.interrupted, sampler.runs
@@ -135,23 +135,23 @@ def report(verdict: Verdict, runs: list[Run]) -> list[str]:
     counts = verdict.counts
     if not counts:
         return [
-            f"{verdict.scenario}, fix {verdict.fix}: {headline(verdict)}",
+            f"{title(verdict)}: {headline(verdict)}",
             f"  {verdict.message}",
         ]
-    lines = [_line(run) for run in runs[:LINES]]
+    kernel = "refaults" in counts
+    lines = [_line(run, kernel) for run in runs[:LINES]]
     if len(runs) > LINES:
         lines.append(f"... and {len(runs) - LINES} more runs")
-    failures = ", ".join(f"{k}: {v}" for k, v in counts["pool_failures"].items()) or "none"
     ended = ", ".join(f"{kind} {number}" for kind, number in counts["ended"].items())
     lines += [
         "",
-        f"{verdict.scenario}, fix {verdict.fix}: {headline(verdict)}",
+        f"{title(verdict)}: {headline(verdict)}",
         f"  {verdict.message}",
         f"  {counts['runs']} runs ({ended}), {verdict.evidence.steps:,} steps, "
         f"{verdict.evidence.seconds:.1f} s",
-        f"  in all: {counts['refaults']} refaults, pool failures {failures}, "
-        f"{counts['daemon_laps']} daemon laps, {counts['kills']} kills",
     ]
+    if kernel:
+        lines.append(_in_all(counts))
     if len(runs) > 1:
         lines += sampled(verdict)
     lines += [f"  never reached: {text}" for text, hit in verdict.reached.items() if not hit]
@@ -163,6 +163,14 @@ def report(verdict: Verdict, runs: list[Run]) -> list[str]:
     if verdict.log:
         lines.append(f"  kmodel log show {Path(verdict.log).parent}")
     return lines
+
+
+def _in_all(counts: dict[str, Any]) -> str:
+    failures = ", ".join(f"{k}: {v}" for k, v in counts["pool_failures"].items()) or "none"
+    return (
+        f"  in all: {counts['refaults']} refaults, pool failures {failures}, "
+        f"{counts['daemon_laps']} daemon laps, {counts['kills']} kills"
+    )
 
 
 def sampled(verdict: Verdict) -> list[str]:
@@ -186,9 +194,10 @@ def sampled(verdict: Verdict) -> list[str]:
     return lines
 
 
-def _line(run: Run) -> str:
+def _line(run: Run, kernel: bool) -> str:
     counts = run.counts
+    told = f"{counts['refaults']} refaults, {counts['daemon_laps']} daemon laps, "
     return (
         f"seed {run.seed}: {run.outcome.kind} after {run.outcome.steps} steps, "
-        f"{counts['refaults']} refaults, {counts['daemon_laps']} daemon laps, digest {run.digest}"
+        f"{told if kernel else ''}digest {run.digest}"
     )

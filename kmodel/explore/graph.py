@@ -30,11 +30,16 @@ PANIC = -2
 
 @attrs.frozen
 class Limits:
-    """When to give up: states kept, seconds of search, bytes of memory used."""
+    """When to give up: states kept, seconds, bytes of memory used. A third of the seconds
+    is kept for judging what a search found."""
 
     states: int = 1_000_000
     seconds: float = 60.0
     memory: int = 4 << 30
+
+    @property
+    def search_seconds(self) -> float:
+        return self.seconds * 2 / 3
 
 
 @attrs.frozen
@@ -242,8 +247,8 @@ class Search:
             return
         if len(graph) >= limits.states:
             graph.stopped_by = f"{limits.states} states"
-        elif graph.seconds >= limits.seconds:
-            graph.stopped_by = f"{limits.seconds:g} s"
+        elif graph.seconds >= limits.search_seconds:
+            graph.stopped_by = f"{limits.seconds:g} s (a third of them kept for judging)"
         elif _resident() >= limits.memory:
             graph.stopped_by = f"{limits.memory >> 20} MiB of memory"
 

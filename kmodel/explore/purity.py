@@ -9,15 +9,14 @@ slips through shows as a divergence when a run is replayed.
 from __future__ import annotations
 
 import random
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
-from types import FrameType
+from time import monotonic as clock  # the real one: model code gets none
 from typing import Any, Final
 
+from kmodel.explore.alarm import ticking
 from kmodel.point import RUN
 from kmodel.world import ScenarioError
 
@@ -86,29 +85,19 @@ def _who() -> str:
     return "a check" if RUN.checking else "the scenario"
 
 
-@contextmanager
-def _watchdog(seconds: float) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    last = -1
+def _watchdog(seconds: float) -> AbstractContextManager[None]:
+    last, since = -1, clock()
 
-    def look(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal last
+    def look() -> None:
+        nonlocal last, since
         if RUN.task is None and not RUN.checking and not _Building.now:
             last = -1
-        elif RUN.turns == last:
+        elif RUN.turns != last:
+            last, since = RUN.turns, clock()
+        elif clock() - since >= seconds:
             raise ScenarioError(
                 f"{_who()} ran for more than {seconds:g} s without reaching a point: does a loop "
                 "lack an await?"
             )
-        else:
-            last = RUN.turns
 
-    before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    return ticking(look)

@@ -1,0 +1,259 @@
+"""Judges a searched graph: what breaks, and a run that shows each.
+
+Stage by stage, the cheap ones first, so that who has no time left still has something:
+the checks of single states, then liveness, races and lock order. In a graph that a search
+did not finish all that is found is real; what is not found says nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final
+
+import attrs
+
+from kmodel.explore.alarm import OutOfTime, deadline
+from kmodel.explore.cycle import Fairness
+from kmodel.explore.graph import Search
+from kmodel.explore.lasso import easiest
+from kmodel.explore.liveness import Hang, Liveness
+from kmodel.explore.order import LockOrder
+from kmodel.explore.race import races
+from kmodel.explore.severity import severity
+
+ENDS: Final = "ends"
+"""The property that every obliged task ends."""
+FAIR: Final = Fairness("weak", True)
+"""What liveness is judged under."""
+STAGES: Final = {
+    "violated": "panics and checks",
+    "hanging": "hangs",
+    "repeating": "restarts for ever",
+    "racing": "data races",
+    "inverted": "lock order",
+    "excluded": "what lock-grant rules out",
+}
+"""What is judged, in this order, and what it is called."""
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """Something that breaks. ``stem`` leads to it from the start, ``loop`` then goes round
+    for ever (``None``, ``b""``: there is no run to show, or no loop).
+
+    ``judged``: it decides the verdict. ``preemptions`` are those of the stem;
+    ``survives`` names the strongest fairness that allows a hang, ``can_end`` the tasks
+    that could still end from its loop.
+    """
+
+    kind: str
+    property: str
+    message: str
+    culprits: tuple[str, ...] = ()
+    judged: bool = True
+    stem: bytes | None = None
+    loop: bytes = b""
+    preemptions: int | None = None
+    survives: str | None = None
+    can_end: tuple[str, ...] | None = None
+
+    def rank(self) -> int:
+        return severity(self.kind)
+
+
+class Judgement:
+    """What a finished, or stopped, search found. ``again`` is an event that must not come
+    for ever of an unfinished obliged task, ``never`` the name of that property."""
+
+    def __init__(self, search: Search, again: str = "", never: str = "") -> None:
+        self.search, self.graph = search, search.graph
+        self.live = Liveness(self.graph, again)
+        self.never = never
+        self.strategy: str = search.order
+        self.stages = STAGES
+        self.unjudged: list[str] = []
+        self.cut: str | None = None
+        self.names = [task.name for task in self.graph.world.tasks]
+
+    def judge(self, seconds: float | None) -> None:
+        """Judge every stage, or (after so many seconds, or at a Ctrl-C) only the first ones;
+        the others are then ``unjudged``, and ``cut`` says why."""
+        done = 0
+        try:
+            with deadline(seconds):
+                for stage in self.stages:
+                    getattr(self, stage)
+                    done += 1
+        except OutOfTime:
+            self.cut = "out of time"
+        except KeyboardInterrupt:
+            self.cut = "interrupted"
+        self.unjudged = list(self.stages)[done:]
+        for stage in self.unjudged:
+            self.__dict__[stage] = []
+
+    @cached_property
+    def violated(self) -> list[Found]:
+        """Panics, and the checks of the world."""
+        return [
+            self._with_stem(
+                Found(
+                    kind=violation.kind,
+                    property=violation.property,
+                    message=violation.message,
+                    culprits=violation.culprits,
+                    judged=violation.judged,
+                    stem=easiest(self.live.paths, violation),
+                )
+            )
+            for violation in self.graph.violations
+        ]
+
+    @cached_property
+    def hanging(self) -> list[Found]:
+        """Ways for an obliged task not to end, one of each kind."""
+        return [self.of_hang(hang, ENDS) for hang in self.live.hangs(FAIR)]
+
+    @cached_property
+    def repeating(self) -> list[Found]:
+        """A fair run that says ``again`` for ever, if there is one."""
+        hang = self.live.repeats(FAIR) if self.live.again else None
+        return [self.of_hang(hang, self.never)] if hang else []
+
+    @cached_property
+    def racing(self) -> list[Found]:
+        """Data races, one for each location."""
+        return [
+            self._with_stem(
+                Found(
+                    kind="data-race",
+                    property="no data race",
+                    message=race.message(self.names),
+                    culprits=(race.location, self.names[race.first], self.names[race.second]),
+                    stem=self.live.paths.to(race.state, race.path) + race.path,
+                )
+            )
+            for race in races(self.graph)
+        ]
+
+    @cached_property
+    def inverted(self) -> list[Found]:
+        """Cycles in the lock order. A confirmed one is judged, unless an obliged task is in
+        it: then it is a deadlock, and judged as that."""
+        found = []
+        for cycle in LockOrder(self.graph, self.live.paths).inversions:
+            stuck = cycle.deadlock
+            tasks = stuck.tasks if stuck else [taking.task for taking in cycle.takings]
+            who = [self.names[task] for task in dict.fromkeys(tasks)]
+            obliged = any(self.graph.world.tasks[task].obliged for task in tasks)
+            found.append(
+                self._with_stem(
+                    Found(
+                        kind="lock-order",
+                        property="lock order",
+                        message=cycle.message(self.names),
+                        culprits=(*who, *cycle.locks),
+                        judged=stuck is not None and not obliged,
+                        stem=self.live.paths.to(stuck.state) if stuck else None,
+                    )
+                )
+            )
+        return found
+
+    @cached_property
+    def excluded(self) -> list[Found]:
+        """Hangs that lock-grant alone rules out."""
+        if not self.graph.complete:
+            return []  # what lock-grant would rule out may also hold without it
+        granted = {found.kind for found in self.hanging}
+        weak = self.live.hangs(Fairness("weak", False))
+        return [self.of_hang(hang, ENDS) for hang in weak if hang.kind not in granted]
+
+    def everything(self) -> list[Found]:
+        """All that breaks, the worst first, what decides the verdict before all else. A loop
+        of restarts that is also a hang is told once."""
+        found = [*self.violated, *self.racing, *self.inverted, *self.repeating]
+        told = {one.kind for one in self.repeating}
+        found += [one for one in self.hanging if one.kind not in told]
+        return sorted(found, key=lambda one: (not one.judged, one.rank()))
+
+    def reached(self) -> dict[str, bool]:
+        """Which of the places that must be reached were."""
+        leaves = self.graph.histories.leaves
+        said = {
+            fields["text"] for _, leaf in leaves for event, fields in leaf.said if event == "mark"
+        }
+        return {text: text in said for text in self.graph.world.sometimes}
+
+    def conclude(self, judged: list[Found], holds: str) -> tuple[str, str | None, str]:
+        """The verdict, its kind and what to say, when ``judged`` is all that broke (the worst
+        first). ``holds`` is what to say if nothing did."""
+        if judged:
+            worst = judged[0]
+            verdict = "inconclusive" if worst.kind == "scenario-error" else "violated"
+            return verdict, worst.kind, worst.message
+        if not self.graph.complete:
+            early = f"nothing found, and the search ended early: {self.graph.stopped_by}"
+            return "inconclusive", None, early + self._not_judged()
+        if self.cut:
+            return "inconclusive", None, f"nothing found, and judging was cut{self._not_judged()}"
+        missing = [text for text, hit in self.reached().items() if not hit]
+        if missing:
+            vacuous = f"no run reached {missing[0]!r}: the scenario does not show what it is about"
+            return "inconclusive", "vacuous", vacuous
+        return "holds", None, holds
+
+    def _not_judged(self) -> str:
+        left = ", ".join(self.stages[stage] for stage in self.unjudged)
+        return f" ({self.cut}; not judged: {left})" if self.cut else ""
+
+    @property
+    def bound(self) -> str:
+        """What ended it early, ``"none"`` if nothing."""
+        said = [self.graph.stopped_by, f"judging: {self.cut}" if self.cut else None]
+        return "; ".join(filter(None, said)) or "none"
+
+    @property
+    def countable(self) -> bool:
+        """Does the graph hold whole runs, so that what happens in one can be counted?"""
+        return True
+
+    @property
+    def complete(self) -> bool:
+        """Every state was seen, and all of it judged."""
+        return self.graph.complete and not self.cut
+
+    def of_hang(self, hang: Hang, prop: str) -> Found:
+        """A hang in words."""
+        who = [self.names[task] for task in hang.tasks]
+        return self._with_stem(
+            Found(
+                kind=hang.kind,
+                property=prop,
+                message=_hang_message(hang, who, self.names),
+                culprits=(*who, *sorted({wait.split(" ", 1)[-1] for wait in hang.waits})),
+                survives=str(hang.survives) if hang.survives else None,
+                can_end=tuple(self.names[task] for task in hang.can_end),
+                stem=hang.stem,
+                loop=hang.loop,
+            )
+        )
+
+    def _with_stem(self, found: Found) -> Found:
+        if found.stem is None:
+            return found
+        return attrs.evolve(found, preemptions=self.live.paths.preemptions(found.stem))
+
+
+def _hang_message(hang: Hang, who: list[str], names: list[str]) -> str:
+    tasks = " and ".join(who)
+    places = ", ".join(f"{task} at {wait}" for task, wait in zip(who, hang.waits))
+    if hang.kind in ("deadlock", "lost-wakeup"):
+        why = ", though what is slept for is true" if hang.kind == "lost-wakeup" else ""
+        return f"{tasks} can never step again ({places}){why}"
+    ends = [names[task] for task in hang.can_end]
+    leave = f"{' and '.join(ends)} could still end from it" if ends else "nobody can end from it"
+    loop = f"a loop of {len(hang.loop)} steps that survives {hang.survives}; {leave}"
+    if hang.kind == "starvation":
+        return f"{tasks} can wait for ever ({places}) while others go on: {loop}"
+    return f"{tasks} can go round for ever without ending: {loop}"

@@ -1,0 +1,251 @@
+"""The explorer as a library: a function that builds a world, and questions about it.
+
+``search`` looks at every schedule, ``sample`` at some, ``replay`` runs one again. The
+function gets a fresh ``World`` each time: it makes shared objects, puts tasks on CPUs,
+and says what must hold. It must do the same each time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import attrs
+
+from kmodel.explore.bounded import Bounded, Kind
+from kmodel.explore.drive import Tick, drive, recheck
+from kmodel.explore.execution import Execution, Observer, Outcome, deadlock_message, run
+from kmodel.explore.graph import Limits, Order, Search
+from kmodel.explore.judgement import FAIR, Found, Judgement
+from kmodel.explore.purity import building, pure
+from kmodel.explore.recipe import recipe
+from kmodel.explore.snapshot import snapshot
+from kmodel.explore.traces import Traced, Traces, next_new
+from kmodel.explore.tree import Divergence
+from kmodel.explore.within import WithinBound
+from kmodel.world import World
+
+Build = Callable[[World], None]
+
+
+@attrs.frozen
+class Schedule:
+    """Whose step is next, by number of task: ``steps``, and then ``loop`` for ever."""
+
+    steps: bytes
+    loop: bytes = b""
+
+    def __str__(self) -> str:
+        """``0,0,1`` or, with a loop, ``0,0,1(0,1)``."""
+        loop = f"({','.join(map(str, self.loop))})" if self.loop else ""
+        return ",".join(map(str, self.steps)) + loop
+
+    @classmethod
+    def parse(cls, text: str) -> Schedule:
+        """What ``str`` gave. ``ValueError`` if it is no schedule."""
+        steps, paren, loop = text.partition("(")
+        if bool(paren) != loop.endswith(")"):
+            raise ValueError(f"{text!r} is no schedule: write 0,0,1 or 0,0,1(0,1)")
+        return cls(_numbers(steps), _numbers(loop.removesuffix(")")))
+
+
+def _numbers(text: str) -> bytes:
+    return bytes(int(word) for word in text.split(",")) if text else b""
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What a search says. ``verdict`` is ``holds``, ``violated`` or ``inconclusive``.
+
+    ``found`` is all that breaks, the worst first; ``excluded`` what only lock-grant rules
+    out. ``bound`` says what ended the search early (``none`` if nothing), ``reached``
+    which marked places (``World.sometimes``) some run came to. Seconds are wall time.
+    """
+
+    verdict: str
+    kind: str | None
+    message: str
+    found: tuple[Found, ...]
+    excluded: tuple[Found, ...]
+    complete: bool
+    bound: str
+    states: int
+    steps: int
+    seconds: float
+    tasks: tuple[str, ...]
+    reached: dict[str, bool]
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The run that shows the worst; ``None`` where nothing breaks."""
+        worst = self.found[0] if self.found else None
+        return Schedule(worst.stem, worst.loop) if worst and worst.stem is not None else None
+
+    def __str__(self) -> str:
+        """For people: the verdict, the schedule that shows it, and how much was covered."""
+        lines = [self.verdict + (f": {self.kind}" if self.kind else ""), f"  {self.message}"]
+        if self.verdict == "violated" and self.schedule is not None:
+            who = ", ".join(f"{number} is {name}" for number, name in enumerate(self.tasks))
+            lines.append(f"  schedule: {self.schedule} ({who})")
+        reach = "complete" if self.complete else f"bound: {self.bound}"
+        lines.append(f"  {reach}; {self.states:,} states, {self.steps:,} steps")
+        lines.append(f"  assumed: sequential consistency, liveness under {FAIR}")
+        return "\n".join(lines)
+
+
+def search(
+    build: Build,
+    *,
+    order: Order = "dfs",
+    preemptions: int | None = None,
+    delays: int | None = None,
+    states: int = 1_000_000,
+    seconds: float = 60.0,
+    memory: int = 4 << 30,
+    tick: Tick | None = None,
+) -> Result:
+    """Every schedule of the world that ``build`` makes, to a verdict.
+
+    With ``preemptions`` or ``delays`` only the schedules with at most so many. Gives up at
+    so many states, seconds (a third of them is kept for judging) or bytes of memory; a
+    first Ctrl-C ends the search and keeps what it has. What is found has been run again.
+
+    Raises ``ScenarioError`` or ``SharedStateError`` if the world is wrong, ``Divergence`` if
+    it does not do the same each time.
+    """
+    limits = Limits(states=states, seconds=seconds, memory=memory)
+    fresh = _fresh(build)
+    found: Judgement
+    with pure():
+        if preemptions is not None or delays is not None:
+            kind: Kind = "bounded" if preemptions is not None else "delay"
+            bounded = Bounded(fresh(), limits, kind, preemptions or delays or 0)
+            drive(bounded, tick)
+            found = WithinBound(bounded, kind)
+        else:
+            whole = Search(fresh(), limits, order)
+            drive(whole, tick)
+            found = Judgement(whole)
+        if found.graph.complete:
+            recheck(fresh, found.graph)
+        found.judge(seconds - found.graph.seconds)
+        everything = found.everything()
+        for one in (*everything, *found.excluded):
+            _check(fresh, one)
+    judged = [one for one in everything if one.judged]
+    verdict, kind_, message = found.conclude(judged, "no schedule breaks anything")
+    return Result(
+        verdict=verdict,
+        kind=kind_,
+        message=message,
+        found=tuple(everything),
+        excluded=tuple(found.excluded),
+        complete=found.complete,
+        bound=found.bound,
+        states=len(found.graph),
+        steps=found.graph.transitions,
+        seconds=found.graph.seconds,
+        tasks=tuple(found.names),
+        reached=found.reached(),
+    )
+
+
+def _fresh(build: Build) -> Callable[[], World]:
+    def make() -> World:
+        with building(), World() as world:
+            build(world)
+        return world
+
+    return make
+
+
+def _check(fresh: Callable[[], World], found: Found) -> None:
+    """Run what shows ``found`` on unrecorded objects: it must be possible, and its loop close."""
+    if found.stem is not None:
+        _run(fresh(), Schedule(found.stem, found.loop), None)
+
+
+def replay(build: Build, schedule: Schedule | str, observer: Observer | None = None) -> Outcome:
+    """The same run again. ``observer(step, task, cause, event, fields)`` hears all that
+    happens, and returns a number for it. Where the run is not over with its schedule the
+    outcome is ``loop`` or ``open``.
+
+    Raises ``Divergence`` if the run cannot go so, or its loop does not come back.
+    """
+    if isinstance(schedule, str):
+        schedule = Schedule.parse(schedule)
+    with pure():
+        return _run(_fresh(build)(), schedule, observer)
+
+
+def _run(world: World, schedule: Schedule, observer: Observer | None) -> Outcome:
+    execution = Execution(world, observer, checks=True)
+    try:
+        _follow(execution, schedule.steps)
+        before = snapshot(execution)
+        _follow(execution, schedule.loop)
+        if schedule.loop and snapshot(execution) != before:
+            raise Divergence("the loop of the schedule does not come back to where it began")
+        if not execution.over():
+            if not execution.enabled():
+                execution.stop("deadlock", deadlock_message(execution))
+            execution.stop("loop" if schedule.loop else "open", "the schedule is over, the run not")
+    finally:
+        execution.close()
+    assert execution.outcome is not None
+    return execution.outcome
+
+
+def _follow(execution: Execution, steps: bytes) -> None:
+    for task in steps:
+        if execution.over() or task not in execution.enabled():
+            at = len(execution.choices)
+            raise Divergence(f"the run cannot go so: at step {at} task {task} cannot step")
+        execution.step(task)
+
+
+@attrs.frozen(kw_only=True)
+class Sample:
+    """What some runs showed; never a proof. ``ended`` counts the kinds of outcome, ``broken``
+    has the first run of each kind that is wrong, ``next_new`` is the estimated chance
+    (Good and Turing) that one more run is of a new trace."""
+
+    runs: int
+    ended: dict[str, int]
+    broken: dict[str, tuple[Outcome, Schedule]]
+    traces: int
+    next_new: float
+
+
+def sample(
+    build: Build,
+    *,
+    strategy: str = "random",
+    runs: int = 1000,
+    seed: int = 0,
+    max_steps: int = 20_000,
+) -> Sample:
+    """So many runs with ``strategy`` (random, pct, pos, fair, round-robin); run N has seed
+    ``seed + N``. A run that is not over after ``max_steps`` counts as ``limit``."""
+    fresh, recipes, traces = _fresh(build), recipe(strategy), Traces()
+    ended: Counter[str] = Counter()
+    broken: dict[str, tuple[Outcome, Schedule]] = {}
+    numbers = []
+    with pure():
+        for number in range(seed, seed + runs):
+            execution = Execution(fresh(), checks=True)
+            chosen = recipes.strategy(number)
+            traced = Traced(chosen, traces)
+            outcome = run(execution, traced, max_steps)
+            recipes.learn(chosen)
+            numbers.append(traced.trace.number())
+            ended[outcome.kind] += 1
+            if outcome.kind not in ("done", "limit") and outcome.kind not in broken:
+                broken[outcome.kind] = outcome, Schedule(bytes(execution.choices))
+    return Sample(
+        runs=runs,
+        ended=dict(ended),
+        broken=broken,
+        traces=len(traces),
+        next_new=next_new(numbers),
+    )
