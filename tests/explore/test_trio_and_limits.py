@@ -65,10 +65,8 @@ def test_the_limit_of_time_stops_a_search() -> None:
     """The same with seconds."""
     search = Search(world_of(pauses(20), 3), Limits(seconds=0.0))
     assert not search.advance(10)
-    assert (search.graph.complete, search.graph.stopped_by) == (
-        False,
-        "0 s (a third of them kept for judging)",
-    )
+    said = "0 s (a third of them kept for judging)"
+    assert (search.graph.complete, search.graph.stopped_by) == (False, said)
 
 
 def test_the_limit_of_memory_stops_a_search() -> None:
