@@ -50,6 +50,8 @@ EVENTS: Final[dict[str, str]] = {
     "fault.restart": "uvm_fault goes round again (ERESTART)",
     "fault.end": "uvm_fault left; error says how",
     "daemon.lap": "one lap of the page daemon",
+    "op.call": "an operation of a test is called",
+    "op.return": "it returns; result says what",
     "mark": "a place that scenarios may require to be reached",
     "inv.violation": "a check failed",
     "log.header": "the first record of a log: what was run",

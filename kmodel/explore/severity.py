@@ -13,6 +13,7 @@ SEVERITY: Final = (
     "lock-order",
     "unjustified-kill",
     "invariant",
+    "not-linearizable",
     "data-race",
     "leak",
     "deadlock",

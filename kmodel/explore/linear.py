@@ -1,0 +1,173 @@
+"""Linearizability, judged while a run goes on.
+
+An object is linearizable if each operation seems to take effect at one moment between
+its call and its return (Herlihy and Wing 1990). Beside the object a ``Linear`` keeps
+every way in which the operations so far can have taken effect: a *guess* is a state
+of the sequential specification, and the operations that are under way, done or not in
+that guess. A return keeps those guesses that explain its result, letting operations
+take effect no earlier than needed (Wing and Gong 1993; Lowe, "Testing for
+linearizability", 2017). When none is left no order explains what was seen.
+
+The guesses are part of the state and of no history: a search over all schedules judges
+all histories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+from kmodel.event import say
+from kmodel.panic import Panic
+from kmodel.point import Task, curtask, operation
+from kmodel.shared import Hidden, shared
+from kmodel.world import ScenarioError
+
+Plain = Any
+"""Whole numbers, strings, truth values, ``None``, and tuples of those."""
+Specification = Callable[[Plain, str, tuple[Plain, ...]], tuple[Plain, Plain] | None]
+"""What one operation does alone: from (state, name, arguments) the state after it and its
+result; ``None`` if it cannot take effect in that state and has to wait."""
+Pending = tuple[int, str, tuple[Plain, ...], bool, Plain]
+"""Task, name, arguments; has it taken effect, and with which result?"""
+Guess = tuple[Plain, tuple[Pending, ...]]
+
+KIND: Final = "not-linearizable"
+MOST: Final = 2_000
+"""Guesses at once; a test with more operations under way at once is too large."""
+
+
+@shared
+class Linear:
+    """The operations on one object, held against its sequential specification."""
+
+    name: Final[str]
+    specification: Final[Specification]
+    guesses: Hidden[tuple[Guess, ...]]
+
+    def __init__(self, name: str, specification: Specification, initial: Plain) -> None:
+        self.name, self.specification = name, specification
+        self.guesses = ((_plain(initial, "the initial state"), ()),)
+
+    async def do(
+        self, what: str, args: tuple[Plain, ...], body: Callable[[], Awaitable[Plain]]
+    ) -> Plain:
+        """Perform an operation: ``body()``, which the specification knows as ``what`` with
+        ``args``. Panics (kind ``not-linearizable``) if nothing explains the result."""
+        await self._call(curtask(), what, args)
+        task = curtask().index
+        self.guesses = tuple(
+            (state, (*pending, (task, what, args, False, None))) for state, pending in self.guesses
+        )
+        result = _plain(await body(), f"the result of {what}")
+        say("op.return", obj=self.name, what=what, args=repr(args), result=repr(result))
+        self._returned(task, what, args, result)
+        return result
+
+    @operation(event="op.call")
+    def _call(self, task: Task, what: str, args: tuple[Plain, ...]) -> None:
+        """A point of its own: what comes before a call and after it is told apart."""
+
+    def _returned(self, task: int, what: str, args: tuple[Plain, ...], result: Plain) -> None:
+        kept = {
+            (state, tuple(one for one in pending if one[0] != task))
+            for guess in self.guesses
+            for state, pending in self._done_in(guess, task)
+            if _of(pending, task)[4] == result and _same_type(_of(pending, task)[4], result)
+        }
+        if not kept:
+            raise Panic(
+                f"{curtask()}'s {_called(what, args)} on {self.name} returned {result!r}, and no "
+                f"order of the operations gives that (in any: {self._expected(task)})",
+                kind=KIND,
+                culprits=(curtask().name, self.name),
+            )
+        if len(kept) > MOST:
+            raise ScenarioError(f"more than {MOST} ways to explain {self.name}: use fewer CPUs")
+        self.guesses = tuple(sorted(kept, key=repr))
+
+    def _done_in(self, guess: Guess, task: int) -> Iterator[Guess]:
+        """The guesses that ``guess`` becomes when ``task``'s operation takes effect, and
+        before it any of the others."""
+        todo, seen = [guess], {guess}
+        while todo:
+            here = todo.pop()
+            if _of(here[1], task)[3]:
+                yield here
+                continue
+            for number in range(len(here[1])):
+                after = self._effect(here, number)
+                if after is not None and after not in seen:
+                    seen.add(after)
+                    todo.append(after)
+
+    def _effect(self, guess: Guess, number: int) -> Guess | None:
+        """``guess`` after its pending operation of that number took effect, if it can."""
+        state, pending = guess
+        task, what, args, done, _ = pending[number]
+        if done:
+            return None
+        try:
+            effect = self.specification(state, what, args)
+            if effect is None:
+                return None
+            after, result = effect
+        except Panic:
+            raise
+        except Exception as error:
+            raise ScenarioError(
+                f"the specification of {self.name} raised {type(error).__name__} on "
+                f"{_called(what, args)} in state {state!r}: {error}; it must return the state "
+                "after and the result, or None"
+            ) from error
+        after = _plain(after, f"the state after {what}")
+        done_now = (task, what, args, True, _plain(result, f"the specified result of {what}"))
+        return after, (*pending[:number], done_now, *pending[number + 1 :])
+
+    def _expected(self, task: int) -> str:
+        could = {
+            repr(_of(pending, task)[4])
+            for guess in self.guesses
+            for _, pending in self._done_in(guess, task)
+        }
+        return ", ".join(sorted(could)) or "it cannot return at all"
+
+    def rests(self) -> bool:
+        """May everything that is under way wait for ever? So it is if in some guess the
+        specification lets none of it take effect."""
+        return any(map(self._all_wait, self.guesses))
+
+    def _all_wait(self, guess: Guess) -> bool:
+        return all(
+            not one[3] and self._effect(guess, number) is None
+            for number, one in enumerate(guess[1])
+        )
+
+    def states(self) -> tuple[Plain, ...]:
+        """The states of the specification that explain all operations that have returned;
+        asked when none is under way."""
+        return tuple(dict.fromkeys(state for state, pending in self.guesses if not pending))
+
+
+def _of(pending: tuple[Pending, ...], task: int) -> Pending:
+    return next(one for one in pending if one[0] == task)
+
+
+def _same_type(one: Plain, other: Plain) -> bool:
+    """``1`` is not ``True``."""
+    return repr(one) == repr(other)
+
+
+def _called(what: str, args: tuple[Plain, ...]) -> str:
+    return f"{what}({', '.join(map(repr, args))})"
+
+
+def _plain(value: Any, what: str) -> Plain:
+    if isinstance(value, tuple):
+        return tuple(_plain(one, what) for one in value)
+    if value is None or type(value) in (int, bool, str):
+        return value
+    raise ScenarioError(
+        f"{what} is {value!r}, of type {type(value).__name__}: a specification works on whole "
+        "numbers, strings, truth values, None, and tuples of those"
+    )
