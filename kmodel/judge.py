@@ -14,7 +14,7 @@ from kmodel.case import Case
 from kmodel.explore.alarm import OutOfTime, deadline
 from kmodel.explore.drive import no_collector
 from kmodel.explore.judgement import ENDS, FAIR, Found, Judgement
-from kmodel.explore.liveness import Measure
+from kmodel.explore.measure import Measure
 from kmodel.shown import make_token, show
 from kmodel.verdict import Evidence, Finding, Verdict
 

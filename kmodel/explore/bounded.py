@@ -18,7 +18,6 @@ from typing import Final, Literal
 import attrs
 
 from kmodel.explore.graph import NOWHERE, PANIC, Limits, Search
-from kmodel.explore.history import DONE
 from kmodel.explore.preemption import Cheapest, delays, preemptions
 from kmodel.explore.tree import BLOCKED, Leaf
 from kmodel.recorder import LimitReached
@@ -116,7 +115,7 @@ class Bounded(Search):
     def _look(self, number: int) -> None:
         graph, histories = self.graph, self.histories
         state = graph.state(number)
-        if all(state[where] == DONE for where in self._obliged):
+        if not graph.keys.packed[number] & self._unfinished:
             graph.succ[number], graph.leaf[number] = (), ()
             self._test(self._end, number, state)
             return
@@ -147,11 +146,12 @@ class Bounded(Search):
             self._panicked(number, task, leaf)
         else:
             graph.transitions += 1
-            after = graph.state(number)
+            state = graph.state(number)
             for where, code in leaf.stores:
-                after[where] = code
-            after[self.histories.locations + task] = leaf.next.index
-            known = self._index.get(after.tobytes())
+                state[where] = code
+            state[self.histories.locations + task] = leaf.next.index
+            after = graph.keys.pack(state)
+            known = graph.keys.number.get(after)
             to = known if known is not None else self._discover(after)
         graph.succ[number] = (*row[:task], to, *row[task + 1 :])
         self._left -= 1

@@ -14,7 +14,10 @@ A component is *fair* if some run stays in it, visits all of it, and is fair
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 import attrs
 
@@ -36,51 +39,78 @@ class Fairness:
 
 
 LEVELS = ("none", "weak", "strong")
+UNSEEN: Final = 0
+LEFT: Final = sys.maxsize
+"""What Tarjan's algorithm notes of a state that it has not met, and of one whose
+component is known."""
 
 
-def components(
-    graph: Graph, states: Iterable[int], inside: set[int] | None = None
-) -> Iterator[Component]:
-    """Strongly connected components of the states (Tarjan 1972), each after all that it
-    leads to. ``inside`` keeps to those states; ``None`` means the whole graph."""
+def components(graph: Graph, states: Iterable[int] | None = None) -> Iterator[Component]:
+    """Strongly connected components of the graph (Tarjan 1972), each after all that it
+    leads to; with ``states``, of the part of the graph that these are."""
     succ = graph.succ
-    index: dict[int, int] = {}
-    low: dict[int, int] = {}
+    index: list[int] | dict[int, int]
+    low: list[int] | dict[int, int]
+    if states is None:
+        index, low = [UNSEEN] * len(graph), [0] * len(graph)
+    else:
+        index, low = dict.fromkeys(states, UNSEEN), {}
+    whole = states is None
+    count = UNSEEN
     stack: list[int] = []
-    on_stack: set[int] = set()
-    for root in states:
-        if root in index:
+    for root in range(len(graph)) if whole else list(index):
+        if index[root] != UNSEEN:
             continue
-        index[root] = low[root] = len(index)
+        count += 1
+        index[root] = low[root] = count
         stack.append(root)
-        on_stack.add(root)
         work = [(root, iter(succ[root]))]
         while work:
             here, ahead = work[-1]
             for to in ahead:
-                if to < 0 or (inside is not None and to not in inside):
+                if to < 0 or not (whole or to in index):
                     continue
-                if to not in index:
-                    index[to] = low[to] = len(index)
+                met = index[to]
+                if met == UNSEEN:
+                    count += 1
+                    index[to] = low[to] = count
                     stack.append(to)
-                    on_stack.add(to)
                     work.append((to, iter(succ[to])))
                     break
-                if to in on_stack and index[to] < low[here]:
-                    low[here] = index[to]
+                if met < low[here]:
+                    low[here] = met
             else:
                 work.pop()
-                if work and low[here] < low[work[-1][0]]:
-                    low[work[-1][0]] = low[here]
-                if low[here] == index[here]:
+                least = low[here]
+                if work and least < low[work[-1][0]]:
+                    low[work[-1][0]] = least
+                if least == index[here]:
                     found = []
                     while True:
                         state = stack.pop()
-                        on_stack.discard(state)
+                        index[state] = LEFT
                         found.append(state)
                         if state == here:
                             break
                     yield found
+
+
+class Order:
+    """All components of a graph, each after those that it leads to, in little memory."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._states, self._ends = array("I"), bytearray()
+        for part in components(graph):
+            self._states.extend(part)
+            self._ends.extend(b"\0" * (len(part) - 1) + b"\1")
+
+    def __iter__(self) -> Iterator[Component]:
+        part = []
+        for state, ends in zip(self._states, self._ends):
+            part.append(state)
+            if ends:
+                yield part
+                part = []
 
 
 def is_cycle(graph: Graph, component: Component) -> bool:
@@ -114,7 +144,7 @@ class Fair:
                 yield part
                 continue
             rest = set(part) - excluded
-            work += [c for c in components(self.graph, rest, rest) if is_cycle(self.graph, c)]
+            work += [c for c in components(self.graph, rest) if is_cycle(self.graph, c)]
 
     def _excluded(self, part: Component) -> set[int] | None:
         """States that no fair run within ``part`` visits for ever; ``None`` if no run in
@@ -144,15 +174,11 @@ class Fair:
     def _grantable(self, part: Component, task: int) -> list[int]:
         """Where the lock that ``task`` sleeps on throughout ``part`` is free."""
         graph = self.graph
-        histories = graph.histories
-        where = histories.locations + task
-        nodes = histories.nodes[task]
         found = []
         for state in part:
-            key = graph.state(state)
-            node = nodes[key[where]]
-            if node.grant is None:
+            grant = graph.node(state, task).grant
+            if grant is None:
                 return []
-            if node.grant.value(key, graph.world):
+            if grant.value(graph.state(state), graph.world):
                 found.append(state)
         return found

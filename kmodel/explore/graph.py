@@ -8,7 +8,6 @@ expanded once. The graph keeps every transition, and liveness is judged on it.
 from __future__ import annotations
 
 import time
-from array import array
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +15,8 @@ from typing import Literal
 
 import attrs
 
-from kmodel.explore.history import DONE, Histories
+from kmodel.explore.history import DONE, Histories, Node
+from kmodel.explore.keys import NODE, PART, Keys, place
 from kmodel.explore.tree import BLOCKED, Leaf, Predicate, State, walk
 from kmodel.recorder import LimitReached
 from kmodel.world import Check, World, leave, tested
@@ -65,7 +65,7 @@ class Graph:
 
     def __init__(self, world: World, histories: Histories) -> None:
         self.world, self.histories = world, histories
-        self.keys: list[bytes] = []
+        self.keys = Keys(histories.locations, len(world.tasks))
         self.succ: list[tuple[int, ...]] = []
         self.leaf: list[tuple[Leaf | None, ...]] = []
         self.violations: list[Violation] = []
@@ -78,9 +78,11 @@ class Graph:
         return len(self.keys)
 
     def state(self, number: int) -> State[int]:
-        state = array("H")
-        state.frombytes(self.keys[number])
-        return state
+        return self.keys.state(number)
+
+    def node(self, number: int, task: int) -> Node:
+        """Where ``task`` stands in a state."""
+        return self.histories.nodes[task][self.keys.packed[number] >> place(task) & NODE]
 
     def final(self, number: int) -> bool:
         return self.succ[number] == ()
@@ -90,7 +92,7 @@ class Graph:
         return bool(self.succ[number]) and not self.leaf[number]
 
     def done(self, number: int, task: int) -> bool:
-        return self.state(number)[self.histories.locations + task] == DONE
+        return self.node(number, task).index == DONE
 
     def edges(self) -> Iterator[tuple[int, int, int, Leaf]]:
         """Every transition: from, task, to, what it does."""
@@ -112,16 +114,18 @@ class Search:
         self.limits = limits
         self.order = order
         self._pop_left = order == "bfs"
-        self._index: dict[bytes, int] = {}
+        self._places = [(of_task, place(task)) for task, of_task in enumerate(self.histories.nodes)]
+        self._roots = {of_task[1] for of_task in self.histories.nodes}
         self._frontier: deque[int] = deque()
-        first = self.histories.locations
-        self._obliged = [first + task.index for task in world.tasks if task.obliged]
+        obliged = [task.index for task in world.tasks if task.obliged]
+        self._unfinished = sum(NODE << place(task) for task in obliged)
         asked = [(check, Predicate(partial(tested, check, check.test))) for check in world.checks]
         self._always = [pair for pair in asked if pair[0].when == "always"]
         self._end = [pair for pair in asked if pair[0].when == "end"]
+        self._tested: set[int] = set()
         self._broken: set[tuple[str, str]] = set()
         self._began = time.monotonic()
-        self._discover(self.histories.initial)
+        self._discover(self.graph.keys.pack(self.histories.initial))
 
     def advance(self, expansions: int) -> bool:
         """Expand up to so many states; ``False`` when there is nothing left to do."""
@@ -149,39 +153,40 @@ class Search:
         self.histories.close()
 
     def _expand(self, number: int) -> None:
-        graph, histories = self.graph, self.histories
-        state = graph.state(number)
-        locations, nodes, index = histories.locations, histories.nodes, self._index
-        for where in self._obliged:
-            if state[where] != DONE:
-                break
-        else:
+        graph, histories, keys = self.graph, self.histories, self.graph.keys
+        packed, met, parts, roots = keys.packed[number], keys.number, keys.parts, self._roots
+        if not packed & self._unfinished:
             graph.succ[number] = ()
             graph.leaf[number] = ()
-            self._test(self._end, number, state)
+            self._test(self._end, number, keys.state(number))
             return
-        only = self._before_all(state) if 1 in state[locations:] else None
+        shared = keys.shared(packed)
+        nodes = [of_task[packed >> low & NODE] for of_task, low in self._places]
+        only = self._before_all(keys.state(number)) if not roots.isdisjoint(nodes) else None
         row: list[int] = []
         leaves: list[Leaf | None] = []
-        for task, of_task in enumerate(nodes):
-            node = of_task[state[locations + task]]
+        for node in nodes:
             to, leaf = NOWHERE, None
-            if node.op is not None and (only is None or only == task):
-                leaf = walk(node.tree, state)
+            if node.op is not None and (only is None or only == node.task.index):
+                leaf = walk(node.tree, shared)
                 if leaf is None:
-                    leaf = histories.leaf(node, state)
+                    leaf = histories.leaf(node, keys.state(number))
                 if leaf is BLOCKED:
                     leaf = None
                 elif leaf.next is None:
                     to = PANIC
-                    self._panicked(number, task, leaf)
+                    self._panicked(number, node.task.index, leaf)
                 else:
                     graph.transitions += 1
-                    after = state[:]
-                    for where, code in leaf.stores:
-                        after[where] = code
-                    after[locations + task] = leaf.next.index
-                    found = index.get(after.tobytes())
+                    after = packed + leaf.moves
+                    if leaf.stores:
+                        then = shared[:]
+                        for where, code in leaf.stores:
+                            then[where] = code
+                        key = then.tobytes()
+                        part = parts.get(key)
+                        after += (part if part is not None else keys.part(key)) - (packed & PART)
+                    found = met.get(after)
                     to = found if found is not None else self._discover(after)
             row.append(to)
             leaves.append(leaf)
@@ -209,16 +214,18 @@ class Search:
                     return task
         return None
 
-    def _discover(self, state: State[int]) -> int:
+    def _discover(self, packed: int) -> int:
+        """Enter a state that was not met before. The checks of every state see its shared
+        part only, so they are asked once for each."""
         graph = self.graph
-        key = state.tobytes()
-        number = self._index[key] = len(graph.keys)
-        graph.keys.append(key)
+        number = graph.keys.add(packed)
         graph.succ.append((NOWHERE,))
         graph.leaf.append(())
         self._frontier.append(number)
-        if self._always:
-            self._test(self._always, number, state)
+        part = packed & PART
+        if self._always and part not in self._tested:
+            self._tested.add(part)
+            self._test(self._always, number, graph.state(number))
         return number
 
     def _test(self, checks: list[tuple[Check, Predicate]], number: int, state: State[int]) -> None:

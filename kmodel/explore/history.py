@@ -21,6 +21,7 @@ from typing import Any
 from kmodel import point
 from kmodel.explore.blame import blame
 from kmodel.explore.coroutine import checked, close, unawaited
+from kmodel.explore.keys import place
 from kmodel.explore.tree import BLOCKED, Divergence, Leaf, Predicate, State, grow, spans_of, walk
 from kmodel.point import RUN, START, Op, Task, fold
 from kmodel.recorder import MAX_CODES, LimitReached
@@ -216,6 +217,7 @@ class Histories:
         reads = list(recorder.read.items())
         if leaf.panic is None:
             leaf.next = self._arrive(node, leaf, after, coro)
+            leaf.moves = leaf.next.index - node.index << place(node.task.index)
         else:
             close(coro)
         return leaf, reads

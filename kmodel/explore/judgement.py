@@ -133,7 +133,7 @@ class Judgement:
                     stem=self.live.paths.to(race.state, race.path) + race.path,
                 )
             )
-            for race in races(self.graph)
+            for race in races(self.graph, order=self.live.order)
         ]
 
     @cached_property

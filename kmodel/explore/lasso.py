@@ -105,16 +105,17 @@ class Paths:
                     queue.append(to)
         raise AssertionError("no such step inside the component")
 
-    def forward(self, states: Iterable[int]) -> set[int]:
-        """Everything that can be reached."""
+    def forward(self, states: Iterable[int]) -> Iterator[int]:
+        """Everything that can be reached, the nearest first."""
         seen = set(states)
         queue = deque(seen)
         while queue:
-            for to in self.graph.succ[queue.popleft()]:
+            state = queue.popleft()
+            yield state
+            for to in self.graph.succ[state]:
                 if to >= 0 and to not in seen:
                     seen.add(to)
                     queue.append(to)
-        return seen
 
 
 def _wanted(

@@ -9,18 +9,14 @@ task again and again (a fault restarted for ever)?
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import attrs
 
-from kmodel.explore.cycle import LEVELS, Component, Fair, Fairness, components, is_cycle
+from kmodel.explore.cycle import LEVELS, Component, Fair, Fairness, Order, is_cycle
 from kmodel.explore.graph import NOWHERE, Graph
-from kmodel.explore.history import Node
 from kmodel.explore.lasso import Paths
-from kmodel.explore.tree import Leaf
+from kmodel.explore.measure import Measure, longest
 
 SEVERITY = ("deadlock", "lost-wakeup", "livelock", "starvation")
 
@@ -45,19 +41,6 @@ class Hang:
     can_end: tuple[int, ...]
 
 
-@attrs.frozen
-class Measure:
-    """Something to count in a run: the events that ``hit`` accepts, of ``task`` or of all."""
-
-    hit: Callable[[str, dict[str, Any]], bool]
-    task: int | None = None
-
-    def count(self, mover: int, leaf: Leaf) -> int:
-        if self.task is not None and mover != self.task:
-            return 0
-        return sum(self.hit(event, fields) for event, fields in leaf.said)
-
-
 class Liveness:
     """What can go on for ever in ``graph``. ``again`` is the event that ``repeats`` is
     about. In a partial graph what is found is real; what is not, says nothing."""
@@ -68,9 +51,9 @@ class Liveness:
         self._obliged = [task.index for task in graph.world.tasks if task.obliged]
 
     @cached_property
-    def order(self) -> list[Component]:
+    def order(self) -> Order:
         """All components, each after those that it leads to."""
-        return list(components(self.graph, range(len(self.graph))))
+        return Order(self.graph)
 
     @cached_property
     def cycles(self) -> list[Component]:
@@ -113,36 +96,7 @@ class Liveness:
     def longest(self, measures: list[Measure]) -> list[int | None]:
         """For each measure the largest sum over the steps of any run; ``None`` where a
         run can go on adding for ever."""
-        graph = self.graph
-        hits: dict[Leaf, list[list[int]]] = {}
-        best: list[list[float]] = []
-        which = [0] * len(graph)
-        nothing = [0.0] * len(measures)
-        for number, part in enumerate(self.order):
-            for state in part:
-                which[state] = number
-            most = nothing
-            for state in part:
-                for mover, to in enumerate(graph.succ[state]):
-                    leaf = graph.leaf[state][mover] if to != NOWHERE and graph.leaf[state] else None
-                    if leaf is None:
-                        continue
-                    inner = to >= 0 and which[to] == number
-                    beyond = best[which[to]] if to >= 0 and not inner else nothing
-                    if not leaf.said:
-                        if not inner and beyond is not most:
-                            most = _larger(most, beyond)
-                        continue
-                    if leaf not in hits:
-                        tasks = range(len(graph.world.tasks))
-                        hits[leaf] = [[m.count(t, leaf) for m in measures] for t in tasks]
-                    added = hits[leaf][mover]
-                    if inner:
-                        most = [math.inf if new else old for old, new in zip(most, added)]
-                    else:
-                        most = _larger(most, [a + b for a, b in zip(beyond, added)])
-            best.append(most)
-        return [None if most == math.inf else int(most) for most in best[which[0]]]
+        return longest(self.graph, self.order, measures)
 
     def _from(self, fairness: Fairness) -> list[Component]:
         """Where to look for what ``fairness`` allows."""
@@ -188,8 +142,9 @@ class Liveness:
         """States where nobody can step and an obliged task has not ended, by kind."""
         found: dict[str, list[int]] = {}
         graph = self.graph
+        nobody = (NOWHERE,) * len(graph.world.tasks)
         for state, row in enumerate(graph.succ):
-            if graph.leaf[state] and all(to == NOWHERE for to in row):
+            if row == nobody and graph.leaf[state]:
                 left = [t for t in self._obliged if not graph.done(state, t)]
                 lost = any(self._pointless(state, t) for t in left)
                 found.setdefault("lost-wakeup" if lost else "deadlock", []).append(state)
@@ -224,37 +179,34 @@ class Liveness:
         return found
 
     def _can_end(self, state: int, tasks: tuple[int, ...]) -> tuple[int, ...]:
-        left = set(tasks)
+        graph = self.graph
+        left = {task for task in tasks if not graph.done(state, task)}
+        last = {leaf for task, leaf in graph.histories.leaves if task in left and leaf.ends}
         for ahead in self.paths.forward([state]):
-            if self.graph.unexpanded(ahead):
-                return tasks
-            left -= {task for task in left if self.graph.done(ahead, task)}
             if not left:
                 break
+            if graph.unexpanded(ahead):
+                return tasks
+            if not last.isdisjoint(graph.leaf[ahead]):
+                row, leaves = graph.succ[ahead], graph.leaf[ahead]
+                left -= {task for task in left if row[task] >= 0 and leaves[task] in last}
         return tuple(task for task in tasks if task not in left)
 
-    def _node(self, state: int, task: int) -> Node:
-        return self.graph.histories.node(self.graph.state(state), task)
-
     def _asleep(self, state: int, task: int) -> bool:
-        return self._node(state, task).grant is not None
+        return self.graph.node(state, task).grant is not None
 
     def _pointless(self, state: int, task: int) -> bool:
         """Is what the task sleeps for true already?"""
-        until = self._node(state, task).until
+        until = self.graph.node(state, task).until
         return until is not None and bool(until.value(self.graph.state(state), self.graph.world))
 
     def _wait(self, state: int, task: int) -> str:
-        op = self._node(state, task).op
+        op = self.graph.node(state, task).op
         if op is None:
             return ""
         missing = getattr(op[1], "left_out", "")
         note = f" (left out: {missing})" if missing else ""
         return f"{op[0].event} {getattr(op[1], 'name', '')}".rstrip() + note
-
-
-def _larger(one: list[float], other: list[float]) -> list[float]:
-    return [a if a > b else b for a, b in zip(one, other)]
 
 
 def _any(_: Component) -> bool:

@@ -84,18 +84,17 @@ class LockOrder:
     def _waiting(self, pairs: list[Pair]) -> Iterator[tuple[int, tuple[int, ...]]]:
         """States in which for each of ``pairs`` a task holds and cannot go on to take.
         Tasks differ, as each waits for one lock; two locks of one name need two tasks."""
-        graph, histories = self.graph, self.graph.histories
+        graph = self.graph
         least = max(2, len(pairs))
         for state, row in enumerate(graph.succ):
             if not graph.leaf[state] or row.count(NOWHERE) < least:
                 continue
-            key = graph.state(state)
             waits: dict[Pair, list[int]] = {}
             for task, to in enumerate(row):
-                op = histories.node(key, task).op
+                op = graph.node(state, task).op if to == NOWHERE else None
                 wanted = getattr(op[1], "name", "") if op else ""
-                if to == NOWHERE and any(wanted == pair[1] for pair in pairs):
-                    for held in self._held[task].value(key, graph.world):
+                if any(wanted == pair[1] for pair in pairs):
+                    for held in self._held[task].value(graph.state(state), graph.world):
                         waits.setdefault((held, wanted), []).append(task)
             if len(pairs) == 1 and len(waits.get(pairs[0], ())) > 1:
                 yield state, tuple(waits[pairs[0]])
@@ -153,7 +152,7 @@ class LockOrder:
                 saying.remove(leaf)
                 key = graph.state(to)
                 shares = self._shares[task].value(key, graph.world)
-                op = graph.histories.node(key, task).op
+                op = graph.node(to, task).op
                 reads = op is not None and any(argument is False for argument in op[2])
                 for taking in _takings(task, leaf):
                     for held in taking.held:

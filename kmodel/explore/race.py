@@ -15,10 +15,11 @@ only a *failed* try gives, where no lock says who came first.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import attrs
 
+from kmodel.explore.cycle import Component, components
 from kmodel.explore.graph import Graph
 from kmodel.explore.tree import Leaf
 
@@ -43,13 +44,18 @@ class Race:
         )
 
 
-def races(graph: Graph, most: int = 16) -> list[Race]:
-    """Every location with a race (up to ``most``), each with one that shows it."""
+def races(graph: Graph, most: int = 16, order: Iterable[Component] | None = None) -> list[Race]:
+    """Every location with a race (up to ``most``), each with one that shows it.
+
+    ``order`` are all components, each after those that it leads to, if known already.
+    """
     found: dict[int, Race] = {}
-    judge = _Judge(graph)
+    judge = _Judge(graph, order)
     for state, row in enumerate(graph.leaf):
+        if judge.suspects.isdisjoint(row):
+            continue
         for task, leaf in enumerate(row):
-            if leaf is not None and leaf.spans and graph.succ[state][task] >= 0:
+            if leaf is not None and graph.succ[state][task] >= 0:
                 for where in judge.conflicts(state, task, leaf):
                     if where not in found:
                         found[where] = judge.race(where, state, task, leaf)
@@ -58,66 +64,91 @@ def races(graph: Graph, most: int = 16) -> list[Race]:
     return list(found.values())
 
 
-class _Judge:
-    """Answers what others can come to touch while a task stands still."""
+class _Question:
+    """What the others can come to touch and to write without a step of one task and
+    without taking some locks: two bits for each location where that matters."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, relevant: int, base: int) -> None:
+        self.places = list(_bits(relevant))
+        self.base = base
+        self.all = ((1 << 2 * len(self.places)) - 1) << base
+
+    def pack(self, touched: int, wrote: int) -> int:
+        packed = 0
+        for at, where in enumerate(self.places):
+            packed |= ((touched >> where & 1) | (wrote >> where & 1) << 1) << (self.base + 2 * at)
+        return packed
+
+    def locations(self, packed: int) -> Iterator[int]:
+        for at, where in enumerate(self.places):
+            if packed >> (self.base + 2 * at) & 3:
+                yield where
+
+
+class _Judge:
+    """Answers what others can come to touch while a task stands still.
+
+    All questions are answered in one pass, a bit field for each: a step adds what it
+    touches itself to what can be touched after it, and lets through the answers of those
+    questions that it is no end of.
+    """
+
+    def __init__(self, graph: Graph, order: Iterable[Component] | None) -> None:
         self.graph = graph
-        self._ahead: dict[tuple[int, Locks], tuple[list[int], list[int]] | None] = {}
+        self._questions = _questions(graph)
+        self._bad = {leaf: self._conflicting(task, leaf) for task, leaf in graph.histories.leaves}
+        self.suspects = {leaf for leaf, bad in self._bad.items() if bad}
+        if self.suspects:
+            every = components(graph) if order is None else order
+            self._ahead = self._spread(every)
 
     def conflicts(self, state: int, task: int, leaf: Leaf) -> Iterator[int]:
         """The locations of ``leaf``, ``task``'s step from ``state``, that race."""
-        after = self.graph.succ[state][task]
+        racing = self._ahead[self.graph.succ[state][task]] & self._bad[leaf]
+        if racing:
+            for _, _, released in leaf.spans:
+                if question := self._questions.get((task, released)):
+                    yield from question.locations(racing)
+
+    def _conflicting(self, task: int, leaf: Leaf) -> int:
+        """The answers that would make a race with this step."""
+        bad = 0
         for reads, writes, released in leaf.spans:
-            ahead = self._look(task, released)
-            if ahead is not None:
-                conflict = (writes & ahead[0][after]) | (reads & ahead[1][after])
-                while conflict:
-                    yield (conflict & -conflict).bit_length() - 1
-                    conflict &= conflict - 1
+            if question := self._questions.get((task, released)):
+                bad |= question.pack(writes, reads)
+        return bad
 
-    def _look(self, task: int, released: Locks) -> tuple[list[int], list[int]] | None:
-        key = (task, released)
-        if key not in self._ahead:
-            self._ahead[key] = self._others(task, released)
-        return self._ahead[key]
+    def _passes(self, task: int, leaf: Leaf) -> tuple[int, int]:
+        """What a step adds to the answers, and which answers hold across it."""
+        own = through = 0
+        for (still, released), question in self._questions.items():
+            if task != still and not leaf.taken & released:
+                own |= question.pack(leaf.touched, leaf.wrote)
+                through |= question.all
+        return own, through
 
-    def _others(self, task: int, released: Locks) -> tuple[list[int], list[int]] | None:
-        """For each state, what the others can come to touch and to write without a step of
-        ``task`` and without taking ``released``; ``None`` where none of it matters."""
-        leaves = self.graph.histories.leaves
-        mine = [leaf for one, leaf in leaves if one == task]
-        theirs = [f for one, f in leaves if one != task and not f.taken & released]
-        relevant = 0
-        for leaf in mine:
-            for reads, writes, freed in leaf.spans:
-                if freed == released:
-                    for other in theirs:
-                        relevant |= (writes & other.touched) | (reads & other.wrote)
-        if not relevant:
-            return None
-        return self._spread(task, released, relevant)
-
-    def _spread(self, task: int, released: Locks, relevant: int) -> tuple[list[int], list[int]]:
-        graph = self.graph
-        touched, wrote = [0] * len(graph), [0] * len(graph)
-        before: list[list[int]] = [[] for _ in range(len(graph))]
-        for state, (row, leaves) in enumerate(zip(graph.succ, graph.leaf)):
-            for other, leaf in enumerate(leaves):
-                if leaf is not None and other != task and not leaf.taken & released:
-                    touched[state] |= leaf.touched & relevant
-                    wrote[state] |= leaf.wrote & relevant
-                    if row[other] >= 0:
-                        before[row[other]].append(state)
-        todo = [state for state in range(len(graph)) if touched[state]]
-        while todo:
-            here = todo.pop()
-            for state in before[here]:
-                if touched[here] & ~touched[state] or wrote[here] & ~wrote[state]:
-                    touched[state] |= touched[here]
-                    wrote[state] |= wrote[here]
-                    todo.append(state)
-        return touched, wrote
+    def _spread(self, order: Iterable[Component]) -> list[int]:
+        """For each state the answers to all questions."""
+        succ, rows = self.graph.succ, self.graph.leaf
+        passes = {leaf: self._passes(task, leaf) for task, leaf in self.graph.histories.leaves}
+        ahead = [0] * len(self.graph)
+        same: dict[int, int] = {}
+        for part in order:
+            changed = True
+            while changed:
+                changed = False
+                for state in part:
+                    answers = 0
+                    for to, leaf in zip(succ[state], rows[state]):
+                        if leaf is not None:
+                            own, through = passes[leaf]
+                            answers |= own
+                            if to >= 0:
+                                answers |= ahead[to] & through
+                    if answers != ahead[state]:
+                        ahead[state] = same.setdefault(answers, answers)
+                        changed = len(part) > 1
+        return ahead
 
     def race(self, where: int, state: int, task: int, leaf: Leaf) -> Race:
         """The race at ``where``, with the shortest way to the other access."""
@@ -145,3 +176,31 @@ class _Judge:
                     came[to] = came[state] + bytes([other])
                     queue.append(to)
         return b""
+
+
+def _questions(graph: Graph) -> dict[tuple[int, Locks], _Question]:
+    """By task and the locks released since: what to ask, where two steps could conflict."""
+    by_key: dict[tuple[int, Locks], list[tuple[int, int]]] = {}
+    for task, leaf in graph.histories.leaves:
+        for reads, writes, released in leaf.spans:
+            by_key.setdefault((task, released), []).append((reads, writes))
+    found: dict[tuple[int, Locks], _Question] = {}
+    base = 0
+    for (task, released), spans in by_key.items():
+        touched = wrote = relevant = 0
+        for other, leaf in graph.histories.leaves:
+            if other != task and not leaf.taken & released:
+                touched |= leaf.touched
+                wrote |= leaf.wrote
+        for reads, writes in spans:
+            relevant |= (writes & touched) | (reads & wrote)
+        if relevant:
+            found[task, released] = question = _Question(relevant, base)
+            base += 2 * len(question.places)
+    return found
+
+
+def _bits(mask: int) -> Iterator[int]:
+    while mask:
+        yield (mask & -mask).bit_length() - 1
+        mask &= mask - 1

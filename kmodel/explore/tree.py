@@ -35,12 +35,13 @@ class Leaf:
     """
 
     __slots__ = (
-        *("inputs", "next", "panic", "result", "said", "spans", "stores", "taken"),
+        *("inputs", "moves", "next", "panic", "result", "said", "spans", "stores", "taken"),
         *("touched", "wrote"),
     )
 
     def __init__(self) -> None:
         self.next: Node | None = None
+        self.moves = 0
         self.stores: tuple[tuple[int, int], ...] = ()
         self.inputs: tuple[tuple[int, int], ...] = ()
         self.result: Any = None
@@ -49,6 +50,11 @@ class Leaf:
         self.touched = self.wrote = 0
         self.taken: frozenset[int] = frozenset()
         self.panic: Panic | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Is it the last step of its task?"""
+        return self.next is not None and self.next.op is None
 
 
 BLOCKED = Leaf()

@@ -12,7 +12,8 @@ from kmodel.event import say
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution
 from kmodel.explore.graph import Limits, Search
-from kmodel.explore.liveness import Hang, Liveness, Measure
+from kmodel.explore.liveness import Hang, Liveness
+from kmodel.explore.measure import Measure
 from kmodel.explore.snapshot import snapshot
 from kmodel.point import Loop, Task, curtask, operation, pause
 from kmodel.shared import Atomic, shared

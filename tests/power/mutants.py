@@ -172,9 +172,9 @@ MUTANTS = (
     Mutant(
         "a search that leaves the last task out once",
         "explore/graph.py",
-        "            if node.op is not None and (only is None or only == task):",
-        "            if node.op is not None and (only is None or only == task) and not (\n"
-        "                task == len(nodes) - 1 and number % 7 == 3\n            ):",
+        "            if node.op is not None and (only is None or only == node.task.index):",
+        "            if node.op is not None and (only is None or only == node.task.index) and "
+        "not (node is nodes[-1] and number % 7 == 3):",
     ),
     Mutant(
         "a first step that goes alone although it writes",
@@ -222,8 +222,8 @@ MUTANTS = (
     Mutant(
         "a release that orders everything",
         "explore/race.py",
-        "if one != task and not f.taken & released]",
-        "if one != task and not released]",
+        "if task != still and not leaf.taken & released:",
+        "if task != still and not released:",
     ),
     Mutant(
         "a judge that always says clean",
