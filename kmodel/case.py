@@ -10,6 +10,7 @@ from kmodel import fixes, settings, situations, story
 from kmodel.explore.purity import building
 from kmodel.log.record import Header
 from kmodel.param import KernelParams
+from kmodel.revision import revision
 from kmodel.world import World
 
 DEFAULT_FIX: Final = "wait"
@@ -91,6 +92,7 @@ class Case:
         return Header(
             scenario=self.scenario.name,
             scenario_digest=self.scenario.digest,
+            model=revision(),
             tasks=tuple(task.name for task in world.tasks),
             params=self.params,
             fix=self.fix,

@@ -15,7 +15,7 @@ from kmodel.explore.alarm import OutOfTime, deadline
 from kmodel.explore.drive import no_collector
 from kmodel.explore.judgement import ENDS, FAIR, Found, Judgement
 from kmodel.explore.measure import Measure
-from kmodel.shown import make_token, show
+from kmodel.shown import make_token
 from kmodel.verdict import Evidence, Finding, Verdict
 
 RESTART: Final = "fault.restart"
@@ -153,7 +153,6 @@ class Judge:
             return finding
         self.executions += 1
         token = make_token(self.case, finding, found.stem, found.loop)
-        token = attrs.evolve(token, digest=show(self.case, token))
         return attrs.evolve(finding, replay=token.word(), digest=token.digest, stem=len(found.stem))
 
 

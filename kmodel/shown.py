@@ -5,31 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 import kmodel
 from kmodel.case import ASSUMPTIONS, Case
-from kmodel.explore.execution import Execution, Outcome, run
-from kmodel.explore.schedule import Token, TokenError, digits
+from kmodel.explore.anchors import Labelled
+from kmodel.explore.execution import Execution, Outcome, Strategy, run
+from kmodel.explore.schedule import Token, TokenError, bare
 from kmodel.explore.snapshot import snapshot
 from kmodel.explore.strategy import Replay, ReplayDiverged
 from kmodel.explore.tree import Divergence
 from kmodel.log.reader import Reader
 from kmodel.log.recorder import Recorder
+from kmodel.revision import revision
 from kmodel.verdict import Evidence, Finding, Verdict
 
 
 def make_token(case: Case, finding: Finding, stem: bytes, loop: bytes) -> Token:
-    return Token(
-        case.scenario.name,
-        case.differing(),
-        case.fix or "",
-        digits(stem),
-        digits(loop),
-        "",
-        finding.kind,
-        finding.property,
-        case.scenario.digest,
-        kmodel.__version__,
+    """The token of a run that was found: made by running it again, on fresh objects.
+
+    Raises ``Divergence`` where the run does not do what the search said of it.
+    """
+    names = tuple(task.name for task in case.build().tasks)
+    token = Token(
+        scenario=case.scenario.name,
+        params=case.differing(),
+        fix=case.fix or "",
+        tasks=names,
+        blocks=bare(stem),
+        loop=bare(loop),
+        digest="",
+        kind=finding.kind,
+        property=finding.property,
+        scenario_digest=case.scenario.digest,
+        model=revision(),
+        version=kmodel.__version__,
     )
+    shown = Shown(case, token)
+    labelled = Labelled(shown.execution, shown.strategy)
+    digest = _run(shown, labelled)
+    blocks, turn = labelled.blocks(len(stem))
+    return attrs.evolve(token, blocks=blocks, loop=turn, digest=digest)
 
 
 class Shown:
@@ -69,14 +85,18 @@ class Shown:
         return self.recorder.close(outcome)
 
 
-def show(case: Case, token: Token) -> str:
-    """Replay ``token`` on the inner loop and return the digest of its events.
+def show(case: Case, token: Token, whole: bool = False) -> str:
+    """Replay ``token`` on the inner loop, step by step, and return the digest of its events.
 
-    Raises ``Divergence`` where the run does not do what the search said of it.
+    Raises ``Divergence`` where the run does not do what the token says of it.
     """
-    shown = Shown(case, token)
+    shown = Shown(case, token, whole=whole)
+    return _run(shown, shown.strategy)
+
+
+def _run(shown: Shown, strategy: Strategy) -> str:
     try:
-        outcome = run(shown.execution, shown.strategy, shown.max_steps)
+        outcome = run(shown.execution, strategy, shown.max_steps)
     except ReplayDiverged as error:
         raise Divergence(str(error)) from error
     return shown.close(outcome)
@@ -173,11 +193,13 @@ def from_log(path: Path) -> Token:
         scenario=header["scenario"],
         params=header["params"],
         fix=header["fix"] or "",
-        choices=digits(bytes(steps[number] for number in range(len(steps)))),
-        loop="",
+        tasks=tuple(header["tasks"]),
+        blocks=bare(bytes(steps[number] for number in range(len(steps)))),
+        loop=(),
         digest=row["digest"],
         kind=row["outcome"],
         property=row.get("property", ""),
         scenario_digest=header["scenario_digest"],
+        model=header.get("model") or "",
         version=header["kmodel"],
     )

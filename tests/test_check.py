@@ -17,7 +17,7 @@ from kmodel import check, situations
 from kmodel.case import Case
 from kmodel.explore.graph import Limits
 from kmodel.explore.host import TrioHost
-from kmodel.explore.schedule import Token
+from kmodel.explore.schedule import Block, Token, bare
 from kmodel.explore.severity import SEVERITY
 from kmodel.explore.tree import Divergence
 from kmodel.judge import ENDS, NO_LIVELOCK, Judge
@@ -217,7 +217,7 @@ def test_replays_end_with_the_same_digest_on_both_hosts(fix: str) -> None:
 def test_a_schedule_that_is_not_possible_is_a_divergence() -> None:
     """Where a recorded choice cannot be made the run is another one."""
     judge = on_one_cpu("wait")
-    token = attrs.evolve(tokens(judge)[0], choices="9")
+    token = attrs.evolve(tokens(judge)[0], blocks=(Block(9),))
     with pytest.raises(Divergence, match="step 0"):
         show(judge.case, token)
 
@@ -226,8 +226,8 @@ def test_a_loop_that_does_not_come_back_is_a_divergence() -> None:
     """A lasso is checked where it closes."""
     judge = on_one_cpu("lock-retry")
     token = tokens(judge)[0]
-    stem, loop = token.choices, token.loop
-    cut = attrs.evolve(token, choices=stem + loop[:1], loop=loop[1:])
+    stem, loop = token.schedule()
+    cut = attrs.evolve(token, blocks=bare(stem + loop[:1]), loop=bare(loop[1:]))
     with pytest.raises(Divergence, match="did not come back"):
         show(judge.case, cut)
 

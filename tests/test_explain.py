@@ -18,7 +18,7 @@ from kmodel.explore.lasso import Paths
 from kmodel.explore.liveness import Liveness
 from kmodel.explore.moment import Watch
 from kmodel.explore.race import races
-from kmodel.explore.schedule import Token, digits, parse
+from kmodel.explore.schedule import Token, bare, parse
 from kmodel.explore.strategy import Replay
 from kmodel.log.record import Header
 from kmodel.log.recorder import Recorder
@@ -36,11 +36,10 @@ WEAK, NONE = Fairness("weak", False), Fairness("none", False)
 
 def told(build: Build, kind: str, stem: bytes, loop: bytes = b"", prop: str = "ends") -> list[str]:
     """What is told of that schedule."""
-    token = Token("small", {}, "wait", digits(stem), digits(loop), "", kind, prop, "", "")
     world = build()
-    recorder = Recorder.start(
-        Header(scenario="small", tasks=tuple(map(str, world.tasks))), keep=True
-    )
+    names = tuple(map(str, world.tasks))
+    token = Token("small", {}, "wait", names, bare(stem), bare(loop), "", kind, prop, "", "", "")
+    recorder = Recorder.start(Header(scenario="small", tasks=names), keep=True)
     execution = Execution(world, recorder, checks=True)
     execution.at_bound = (kind, "")
     watch = Watch(execution, Replay(stem + loop))

@@ -131,13 +131,14 @@ def _now() -> str:
 class Header:
     """What is known before a run begins. The only place for nested values and wall time.
 
-    ``tasks`` are the names by index (one task a CPU). ``token`` replays the run;
-    ``started`` is UTC, ISO 8601.
+    ``tasks`` are the names by index (one task a CPU). ``scenario_digest`` and ``model`` are
+    digests of the source that is run. ``token`` replays the run; ``started`` is UTC, ISO 8601.
     """
 
     scenario: str
     tasks: tuple[str, ...]
     scenario_digest: str | None = None
+    model: str | None = None
     params: Mapping[str, Any] = attrs.field(factory=dict)
     fix: str | None = None
     situation: str | None = None
@@ -157,6 +158,7 @@ class Header:
             "kmodel": self.kmodel,
             "scenario": self.scenario,
             "scenario_digest": self.scenario_digest,
+            "model": self.model,
             "params": dict(self.params),
             "fix": self.fix,
             "situation": self.situation,

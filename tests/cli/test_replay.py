@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import stories
-from commands import Commands
+from commands import ROOT, Commands
 
 from kmodel.cli import run_command_line
 
@@ -112,3 +116,182 @@ def test_the_log_of_a_run_can_be_replayed(
     assert run_command_line(["replay", str(log)]) == status
     recorded = (log / "events.jsonl").read_text().split('"digest":"')[1].split('"')[0]
     assert f"digest {recorded}" in capsys.readouterr().out
+
+
+# after an edit
+
+
+def rewritten(path: str, before: str, after: str) -> None:
+    text = Path(path).read_text()
+    assert before in text
+    Path(path).write_text(text.replace(before, after))
+
+
+@pytest.fixture
+def crossed(call: Commands, tmp_path: Path) -> tuple[str, str]:
+    """A scenario file with a deadlock, and its token."""
+    path = stories.write(tmp_path, stories.CROSSED)
+    return path, call("explore", path, "--json").document["replay"]
+
+
+def test_a_token_of_an_edited_scenario_is_followed_by_its_anchors(
+    call: Commands, crossed: tuple[str, str]
+) -> None:
+    """It says so, what was edited and what it still shows, and gives the token of the run as it
+    is now, which is exact."""
+    path, token = crossed
+    rewritten(path, "    await second.enter", "    await pause()\n    await second.enter")
+    rewritten(path, "import Machine,", "import Machine, pause,")
+    ran = call("replay", token)
+    assert (ran.status, ran.err) == (1, "")
+    assert ran.out.splitlines()[1:3] == [
+        "The scenario file changed since the token was made: its run was followed by its anchors.",
+        "It still shows deadlock (ends): A0 and B0 wait for each other.",
+    ]
+    assert "\nWhat happened\n" in ran.out
+    fresh = ran.out.split("kmodel replay ")[1].split()[0]
+    again = call("replay", fresh)
+    assert again.status == 1
+    assert "anchors" not in again.out
+    assert again.out.splitlines()[-1] == ran.out.splitlines()[-1]
+    document = call("replay", token, "--json").document
+    assert document["replay"] == fresh
+    assert document["followed"] == {
+        "changed": ["the scenario file"],
+        "again": True,
+        "shows": "A0 and B0 wait for each other",
+        "of": token,
+    }
+    assert "followed" not in call("replay", fresh, "--json").document
+
+
+def test_an_edit_that_the_run_does_not_see_is_not_mentioned(
+    call: Commands, crossed: tuple[str, str]
+) -> None:
+    """The same events: the same output, to the letter."""
+    path, token = crossed
+    before = call("replay", token)
+    rewritten(path, "Two threads", "A pair of threads")
+    assert call("replay", token) == before
+
+
+def test_a_run_that_breaks_nothing_any_more_ends_with_0(
+    call: Commands, crossed: tuple[str, str]
+) -> None:
+    """The locks are taken in one order now. A token of that run is given all the same."""
+    path, token = crossed
+    rewritten(path, "if swap else", "if not swap else")
+    ran = call("replay", token)
+    assert (ran.status, ran.err) == (0, "")
+    assert "nothing is broken" in ran.out.splitlines()[0]
+    assert "It does not show deadlock (ends) any more: nothing is broken" in ran.out
+    assert "What happened" not in ran.out
+    assert call("replay", ran.out.split("kmodel replay ")[1].split()[0]).status == 0
+    document = call("replay", token, "--json").document
+    assert (document["verdict"], document["kind"]) == ("inconclusive", None)
+
+
+def test_an_event_that_vanished_ends_with_5(call: Commands, crossed: tuple[str, str]) -> None:
+    """Named, with its task, and how to search anew."""
+    path, token = crossed
+    rewritten(path, "    await second.enter()\n    await second.leave()\n", "")
+    ran = call("replay", token)
+    assert (ran.status, ran.out) == (5, "")
+    assert "A0 never comes to 'mutex.enter two' again, as it did in block 2" in ran.err
+    assert ran.err.rstrip().endswith(f"kmodel explore {path} --fix wait")
+
+
+def test_a_log_of_an_edited_scenario_ends_with_5(
+    call: Commands, crossed: tuple[str, str], tmp_path: Path
+) -> None:
+    """A log counts steps, and has no anchors."""
+    path, _ = crossed
+    log = call("run", path, "--logs", tmp_path / "logs", "--json").document["log"]
+    assert call("replay", log).status in (0, 1)
+    rewritten(path, "await first.enter()", "await first.enter()\n    await first.leave()")
+    ran = call("replay", log)
+    assert ran.status == 5
+    assert "the scenario file changed since" in ran.err
+    assert "A log has no anchors" in ran.err
+
+
+@pytest.mark.parametrize(("before", "after"), [("range(2)", "range(0)"), ("range(2)", "range(3)")])
+def test_another_run_without_an_edit_ends_with_3(
+    call: Commands, tmp_path: Path, before: str, after: str
+) -> None:
+    """What a scenario imports is not looked at: it counts as not deterministic."""
+    beside = stories.write(tmp_path, "TURNS = range(2)\n", "kmodel_beside.py")
+    path = stories.write(
+        tmp_path,
+        stories.RACE.replace(
+            "    await pause()\n", "    for _ in turns():\n        await pause()\n"
+        )
+        + "\n\ndef turns():\n    from pathlib import Path\n\n    names = {}\n"
+        f"    exec(Path({beside!r}).read_text(), names)\n    return names['TURNS']\n",
+    )
+    token = call("explore", path, "--json").document["replay"]
+    assert call("replay", token).status == 1
+    rewritten(beside, before, after)
+    ran = call("replay", token)
+    assert ran.status == 3
+    assert "Neither the kernel model nor the scenario file changed since" in ran.err
+
+
+def test_a_token_of_an_older_kmodel_ends_with_5(call: Commands, tmp_path: Path) -> None:
+    """It is known for what it is, also in a file."""
+    note = tmp_path / "note.txt"
+    note.write_text("see k1-NaGFd3jadU7LCsIwEPyVsudYNptU028RKdtkA9KYSoiCi\n")
+    for given in ("k1-NaGFd3jadU7LCsIwEPyVsudYNptU028RKdtkA9KYSoiCi", note):
+        ran = call("replay", given)
+        assert ran.status == 5
+        assert "is a token of an older kmodel (k1-)" in ran.err
+
+
+# after an edit of the kernel
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A folder with a copy of the package and its scenarios, to edit and to run from."""
+    for name in ("kmodel", "scenarios"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def replayed_from(folder: Path, token: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kmodel", "replay", token],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def test_a_token_is_followed_past_an_edit_of_the_kernel(call: Commands, copied: Path) -> None:
+    """One more point in every fault: the lasso is still found, in a loop that is longer."""
+    document = call("explore", *MAP, "--fix", "lock-retry", "--json").document
+    same = replayed_from(copied, document["replay"])
+    assert same.returncode == 1
+    assert same.stdout.splitlines()[-1] == f"digest {document['digest']}"
+    fault = str(copied / "kmodel" / "fault.py")
+    enter = "    await amap.am_lock.enter(True)\n"
+    rewritten(fault, enter, f"    await pause()\n{enter}")
+    rewritten(fault, "import Loop, procedure", "import Loop, pause, procedure")
+    ran = replayed_from(copied, document["replay"])
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "The kernel model changed since the token was made" in ran.stdout
+    assert "It still shows livelock (no refault livelock): a fair loop of " in ran.stdout
+
+
+def test_an_operation_that_left_the_kernel_is_named(call: Commands, copied: Path) -> None:
+    """The fix waits for nothing any more: the fault never sleeps on the map's lock."""
+    token = call("explore", *MAP, "--fix", "lock-retry", "--json").document["replay"]
+    hack = str(copied / "kmodel" / "fixes" / "lock_retry.py")
+    rewritten(hack, "    await kmap.vm_map_lock()\n    await kmap.vm_map_unlock()\n", "")
+    ran = replayed_from(copied, token)
+    assert (ran.returncode, ran.stdout) == (5, "")
+    assert "the kernel model changed since" in ran.stderr
+    assert "A never comes to 'lock." in ran.stderr
+    assert " kernel_map' again" in ran.stderr

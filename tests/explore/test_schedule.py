@@ -6,6 +6,7 @@ import base64
 import json
 import string
 import zlib
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -13,21 +14,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmodel.explore.schedule import MAX_LENGTH, PREFIX, Token, TokenError, digits, parse
+from kmodel.explore.schedule import (
+    FAMILIAR,
+    MAX_LENGTH,
+    PREFIX,
+    Block,
+    Token,
+    TokenError,
+    bare,
+    parse,
+    spread,
+)
 
-tasks = st.binary(max_size=200).map(lambda b: bytes(c % 36 for c in b))
 words = st.text(max_size=40).filter(lambda t: not any(0xD800 <= ord(c) < 0xE000 for c in t))
+choices = st.binary(max_size=200).map(lambda b: bytes(c % 3 for c in b))
+steps = st.integers(1, 300)
+blocks = st.lists(
+    st.builds(Block, task=st.integers(0, 2), steps=steps)
+    | steps.flatmap(
+        lambda n: st.builds(
+            Block,
+            task=st.integers(0, 2),
+            steps=st.just(n),
+            label=words,
+            time=st.integers(1, n),
+        )
+    ),
+    max_size=20,
+).map(tuple)
 tokens = st.builds(
     Token,
     scenario=words,
     params=st.dictionaries(words, st.booleans() | st.integers() | words, max_size=6),
     fix=words,
-    choices=tasks.map(digits),
-    loop=tasks.map(digits),
+    tasks=st.just(("A", "B", "K")),
+    blocks=blocks,
+    loop=blocks,
     digest=st.text(string.hexdigits, max_size=32),
     kind=words,
     property=words,
     scenario_digest=words,
+    model=words,
     version=words,
 )
 
@@ -35,12 +62,14 @@ PLAIN = Token(
     scenario="contended_kernel_map",
     params={"cpus": 1, "lap": "silent"},
     fix="lock-retry",
-    choices="001201z",
-    loop="12",
+    tasks=("A", "K"),
+    blocks=(Block(0), Block(1, 12, "lock.try kernel_map", 2), Block(0, 2, "task.end")),
+    loop=(Block(1, 2, "lock.try kernel_map"),),
     digest="abc123",
     kind="livelock",
     property="no refault livelock",
     scenario_digest="0123",
+    model="4567",
     version="0.1.0",
 )
 
@@ -51,12 +80,29 @@ def pack(body: bytes) -> str:
     return PREFIX + base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
+def deflated(body: bytes) -> bytes:
+    packer = zlib.compressobj(9, wbits=-15, zdict=FAMILIAR)
+    return packer.compress(body) + packer.flush()
+
+
 def pack_json(value: Any) -> str:
-    return pack(zlib.compress(json.dumps(value).encode()))
+    return pack(deflated(json.dumps(value).encode()))
+
+
+FIELDS = (
+    *("scenario", "params", "fix", "tasks", "labels", "blocks", "loop", "kind", "property"),
+    *("version", "scenario_digest", "model", "digest"),
+)
 
 
 def fields(**changes: Any) -> list[Any]:
-    return list((attrs.asdict(PLAIN) | changes).values())
+    """What the word of ``PLAIN`` unpacks to."""
+    row = attrs.asdict(PLAIN) | {
+        "labels": ["lock.try kernel_map", "task.end"],
+        "blocks": [[0], [1, 12, 0, 2], [0, 2, 1]],
+        "loop": [[1, 2, 0]],
+    }
+    return [(row | changes)[name] for name in FIELDS]
 
 
 @given(tokens)
@@ -69,12 +115,18 @@ def test_a_token_comes_back_as_it_was(token: Token) -> None:
     assert parse(f"  {word}\n") == token
 
 
-@given(tasks, tasks)
-def test_choices_come_back_as_task_indices(choices: bytes, loop: bytes) -> None:
-    """One character a step, up to 36 tasks."""
-    token = attrs.evolve(PLAIN, choices=digits(choices), loop=digits(loop))
-    assert parse(token.word()).schedule() == (choices, loop)
-    assert len(token.choices) == len(choices)
+def test_what_a_token_unpacks_to() -> None:
+    """Names once each, and blocks of a few numbers, the usual ones left out."""
+    assert pack_json(fields()).startswith(PREFIX)
+    assert parse(pack_json(fields())) == PLAIN
+
+
+@given(choices)
+def test_bare_blocks_spread_to_the_same_choices(steps: bytes) -> None:
+    """As few blocks as there are switches, and one."""
+    found = bare(steps)
+    assert spread(found) == steps
+    assert all(one.task != other.task for one, other in pairwise(found))
 
 
 def test_equal_tokens_have_equal_words() -> None:
@@ -121,7 +173,7 @@ json_values = st.recursive(
 @given(st.binary())
 def test_any_bytes_with_a_checksum_that_fits_are_refused(body: bytes) -> None:
     """A whole token of something else is no run."""
-    for word in (pack(body), pack(zlib.compress(body))):
+    for word in (pack(body), pack(zlib.compress(body)), pack(deflated(body))):
         with pytest.raises(TokenError):
             parse(word)
 
@@ -133,7 +185,7 @@ def test_any_json_with_a_checksum_that_fits_is_refused(value: Any) -> None:
         parse(pack_json(value))
 
 
-@given(st.integers(0, 9), json_values)
+@given(st.integers(0, len(FIELDS) - 1), json_values)
 def test_a_field_of_another_kind_gives_a_token_or_is_refused(at: int, value: Any) -> None:
     """One field replaced by anything: never another exception."""
     values = fields()
@@ -147,17 +199,33 @@ def test_a_field_of_another_kind_gives_a_token_or_is_refused(at: int, value: Any
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "those begin with k1-"),
-        ("k2-AAAA", "'k2-AAAA' is not a token of this version"),
+        ("", "those begin with k2-"),
+        ("k3-AAAA", "'k3-AAAA' is not a token of this version"),
+        ("k1-AAAA", "'k1-AAAA' is a token of an older kmodel"),
         ("contended_kernel_map", "not a token"),
-        ("k1-", "checksum"),
-        ("k1-!!!!", "not base64"),
+        ("k2-", "checksum"),
+        ("k2-!!!!", "not base64"),
         (PREFIX + "é" * 8, "damaged"),
         (PREFIX + "A" * MAX_LENGTH, "longer than"),
         (pack_json(fields()[:-1]), "another version"),
         (pack_json([*fields(), "more"]), "another version"),
-        (pack_json(fields(choices="0 1")), "another version"),
-        (pack_json(fields(choices="0é1")), "another version"),
+        (pack_json(fields(blocks=[[2]])), "another version"),
+        (pack_json(fields(blocks=[[-1]])), "another version"),
+        (pack_json(fields(blocks=[[0, 0]])), "another version"),
+        (pack_json(fields(blocks=[[0, -5]])), "another version"),
+        (pack_json(fields(blocks=[[0, 1, 2]])), "another version"),
+        (pack_json(fields(blocks=[[0, 1, -2]])), "another version"),
+        (pack_json(fields(blocks=[[0, 1, 0, 2]])), "another version"),
+        (pack_json(fields(blocks=[[0, 1, 0, 1, 1]])), "another version"),
+        (pack_json(fields(blocks=[[]])), "another version"),
+        (pack_json(fields(blocks=[[True]])), "another version"),
+        (pack_json(fields(blocks=[[0.0]])), "another version"),
+        (pack_json(fields(loop=[[0, MAX_LENGTH]])), "another version"),
+        (pack_json(fields(tasks=["A", "A"])), "another version"),
+        (pack_json(fields(labels=[7, "x"])), "another version"),
+        (pack_json(fields(fix="\ud800")), "another version"),
+        (pack_json(fields(params={"cpus": None})), "another version"),
+        (pack(deflated(json.dumps(fields()).encode()) + b"x"), "another version"),
         (pack_json(fields(params=7)), "another version"),
     ],
 )
@@ -171,14 +239,14 @@ def test_a_word_that_is_no_token_says_why(text: str, words: str) -> None:
 
 def test_a_token_that_unpacks_to_a_great_deal_is_refused() -> None:
     """A few kilobytes that unpack to megabytes are not unpacked, whole run or not."""
-    long = pack_json(fields(choices="0" * (2 * MAX_LENGTH)))
+    long = pack_json(fields(fix="0" * (2 * MAX_LENGTH)))
     assert len(long) < 10_000
     with pytest.raises(TokenError):
         parse(long)
-    assert parse(pack_json(fields(choices="0" * (MAX_LENGTH // 2)))).loop == PLAIN.loop
+    assert parse(pack_json(fields(fix="0" * (MAX_LENGTH // 2)))).loop == PLAIN.loop
 
 
 def test_json_that_is_nested_deeply_is_refused() -> None:
     """However deep: not a crash of the parser."""
     with pytest.raises(TokenError):
-        parse(pack(zlib.compress(b"[" * 100_000)))
+        parse(pack(deflated(b"[" * 100_000)))

@@ -46,7 +46,7 @@ def test_the_header_is_first_and_alone_has_wall_time(events: Path) -> None:
     first, *rest = events.read_bytes().splitlines()
     header = json.loads(first)
     assert " ".join(header) == (
-        "event schema kmodel scenario scenario_digest params fix situation strategy seed "
+        "event schema kmodel scenario scenario_digest model params fix situation strategy seed "
         "token assumptions tasks python started sum"
     )
     assert header["event"] == "log.header"
