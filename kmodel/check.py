@@ -13,6 +13,7 @@ from kmodel.explore.drive import Tick, drive, recheck
 from kmodel.explore.graph import Graph, Limits, Order, Search
 from kmodel.explore.history import FalseLive, Histories
 from kmodel.explore.judgement import Judgement
+from kmodel.explore.symmetry import up_to_symmetry
 from kmodel.explore.within import WithinBound
 from kmodel.judge import NO_LIVELOCK, RESTART, Judge
 from kmodel.shown import undecided
@@ -50,6 +51,13 @@ def explore_within(
 
     drive(search, tell)
     return _judge(case, WithinBound(search, kind, RESTART, NO_LIVELOCK), limits)
+
+
+def explore_orbits(case: Case, limits: Limits, tick: Tick | None = None) -> Judge:
+    """Search ``case`` up to the symmetry of like tasks: safety only. Where no tasks are alike
+    every state is searched, and everything judged."""
+    found = up_to_symmetry(case.build, limits, tick, RESTART, NO_LIVELOCK)
+    return _judge(case, found, limits)
 
 
 def _judge(case: Case, found: Judgement, limits: Limits) -> Judge:

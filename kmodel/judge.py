@@ -91,7 +91,7 @@ class Judge:
             complete=found.complete,
             bound=found.bound,
             executions=self.executions,
-            states=len(graph),
+            states=found.states,
             traces=None,
             steps=graph.transitions,
             assumptions=(*self.case.assumptions, f"liveness under {FAIR}"),

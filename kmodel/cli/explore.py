@@ -29,6 +29,7 @@ WHY: Final = {
     "bfs": "complete over exact states, the nearest first",
     "bounded": "schedules with few preemptions first; safety only, unless they come everywhere",
     "delay": "schedules close to round robin first; safety only, unless they come everywhere",
+    "symmetric": "one state of all that differ in which of like tasks is which; safety only",
 }
 """What each search is for."""
 
@@ -40,7 +41,7 @@ WHY: Final = {
     type=click.Choice(list(WHY)),
     default="dfs",
     show_default=True,
-    help="Complete over exact states (depth or breadth first), or bounded.",
+    help="Complete (depth or breadth first), bounded, or up to symmetry.",
 )
 @click.option(
     "--bound",
@@ -74,9 +75,9 @@ def explore(
     it breaks and the command that replays it. Counterexamples have the fewest preemptions
     of their kind, and then the fewest steps; a hang shows a loop that a fair scheduler allows.
 
-    --search bounded tries all schedules with no preemption, then one, up to --bound (leaving
-    a task that could go on is a preemption). --search delay counts against round robin
-    instead: whoever comes j-th costs j. Both judge safety only, unless they come everywhere.
+    --search bounded tries all schedules with up to --bound preemptions (leaving a task that
+    could go on), delay those so far from round robin; symmetric one state of all that differ
+    in which of like tasks is which. Safety only, unless a bound comes everywhere.
 
     \b
     Examples:
@@ -88,7 +89,7 @@ def explore(
     from kmodel.case import Case
     from kmodel.check import check_live as check_forgetting
     from kmodel.check import explore as search_all
-    from kmodel.check import explore_within
+    from kmodel.check import explore_orbits, explore_within
     from kmodel.cli.progress import searching
     from kmodel.explore.graph import Limits, Order
     from kmodel.explore.purity import pure
@@ -98,7 +99,7 @@ def explore(
     from kmodel.shown import undecided
     from kmodel.world import ScenarioError
 
-    if check_live and search in ("bounded", "delay"):
+    if check_live and search in ("bounded", "delay", "symmetric"):
         raise click.UsageError("--check-live has a search of its own")
     if bound is not None and search not in ("bounded", "delay"):
         raise click.UsageError("--bound is for --search bounded and --search delay")
@@ -115,6 +116,9 @@ def explore(
                     most_switches = 2 if bound is None else bound
                     told = None if as_json else level_line
                     judge = explore_within(case, bounds, kind, most_switches, tick, told)
+                    verdict, worst = judge.verdict(), judge.worst
+                elif search == "symmetric":
+                    judge = explore_orbits(case, bounds, tick)
                     verdict, worst = judge.verdict(), judge.worst
                 else:
                     order: Order = "bfs" if search == "bfs" else "dfs"
@@ -156,7 +160,8 @@ def report(verdict: Verdict, worst: Finding | None = None) -> list[str]:
     if verdict.survives:
         lines.append(f"  survives {verdict.survives}")
     if worst is not None and worst.preemptions is not None:
-        cut = "" if verdict.evidence.complete else "; the search was cut, so there may be less"
+        whole = verdict.evidence.complete or verdict.evidence.bound == "safety only"
+        cut = "" if whole else "; the search was cut, so there may be less"
         lines.append(f"  {found_with(worst)}{cut}")
     if verdict.replay:
         lines += ["", f"  kmodel replay {verdict.replay}"]

@@ -65,6 +65,7 @@ def _found() -> dict[str, Any]:
             "bfs": "the same, breadth first: what a limit cuts off is what lies deepest",
             "bounded": "all schedules with at most --bound preemptions, safety only",
             "delay": "all schedules at most --bound delays away from round robin, safety only",
+            "symmetric": "one of all states that differ in which like task is which, safety only",
         },
         "parameters": {
             "machine": _params(attrs.fields(KernelParams)),

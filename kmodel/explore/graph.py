@@ -101,6 +101,30 @@ class Graph:
                 if to >= 0 and leaf is not None:
                     yield number, task, to, leaf
 
+    def panics(self) -> Iterator[tuple[int, int, Leaf]]:
+        """Every step that panics: from, task, what it does."""
+        for number, row in enumerate(self.succ):
+            if PANIC in row:
+                for task, leaf in enumerate(self.leaf[number]):
+                    if row[task] == PANIC and leaf is not None:
+                        yield number, task, leaf
+
+    def broken(self, check: Check) -> Iterator[tuple[int, str]]:
+        """The states in which ``check`` fails, and what it says."""
+        predicate = Predicate(partial(tested, check, check.test))
+        for number in range(len(self)):
+            if check.when == "always" or self.final(number):
+                wrong = predicate.value(self.state(number), self.world)
+                if wrong is not None:
+                    yield number, wrong
+
+    def dead_ends(self) -> Iterator[int]:
+        """States in which nobody can step though an obliged task has not ended."""
+        nobody = (NOWHERE,) * len(self.world.tasks)
+        for number, row in enumerate(self.succ):
+            if row == nobody and self.leaf[number]:
+                yield number
+
 
 class Search:
     """Fills a graph, ``advance`` by ``advance``, so that whoever drives it keeps
@@ -230,12 +254,14 @@ class Search:
 
     def _test(self, checks: list[tuple[Check, Predicate]], number: int, state: State[int]) -> None:
         for check, predicate in checks:
-            wrong = predicate.value(state, self.graph.world)
-            if wrong is not None and (check.name, wrong) not in self._broken:
-                self._broken.add((check.name, wrong))
-                self.graph.violations.append(
-                    Violation(check.kind, check.name, wrong, number, judged=check.judged)
-                )
+            self._note(check, predicate.value(state, self.graph.world), number)
+
+    def _note(self, check: Check, wrong: str | None, number: int) -> None:
+        if wrong is not None and (check.name, wrong) not in self._broken:
+            self._broken.add((check.name, wrong))
+            self.graph.violations.append(
+                Violation(check.kind, check.name, wrong, number, judged=check.judged)
+            )
 
     def _panicked(self, number: int, task: int, leaf: Leaf) -> None:
         panic = leaf.panic

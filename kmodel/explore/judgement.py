@@ -14,7 +14,7 @@ import attrs
 
 from kmodel.explore.alarm import OutOfTime, deadline
 from kmodel.explore.cycle import Fairness
-from kmodel.explore.graph import Search
+from kmodel.explore.graph import Graph, Search, Violation
 from kmodel.explore.lasso import easiest
 from kmodel.explore.liveness import Hang, Liveness
 from kmodel.explore.order import LockOrder
@@ -63,10 +63,13 @@ class Found:
 
 class Judgement:
     """What a finished, or stopped, search found. ``again`` is an event that must not come
-    for ever of an unfinished obliged task, ``never`` the name of that property."""
+    for ever of an unfinished obliged task, ``never`` the name of that property. ``graph`` is
+    what is judged, if that is not the one that the search filled."""
 
-    def __init__(self, search: Search, again: str = "", never: str = "") -> None:
-        self.search, self.graph = search, search.graph
+    def __init__(
+        self, search: Search, again: str = "", never: str = "", graph: Graph | None = None
+    ) -> None:
+        self.search, self.graph = search, search.graph if graph is None else graph
         self.live = Liveness(self.graph, again)
         self.never = never
         self.strategy: str = search.order
@@ -95,19 +98,7 @@ class Judgement:
     @cached_property
     def violated(self) -> list[Found]:
         """Panics, and the checks of the world."""
-        return [
-            self._with_stem(
-                Found(
-                    kind=violation.kind,
-                    property=violation.property,
-                    message=violation.message,
-                    culprits=violation.culprits,
-                    judged=violation.judged,
-                    stem=easiest(self.live.paths, violation),
-                )
-            )
-            for violation in self.graph.violations
-        ]
+        return [self.of_violation(violation) for violation in self.graph.violations]
 
     @cached_property
     def hanging(self) -> list[Found]:
@@ -214,6 +205,11 @@ class Judgement:
         return "; ".join(filter(None, said)) or "none"
 
     @property
+    def states(self) -> int:
+        """How many the search kept."""
+        return len(self.search.graph)
+
+    @property
     def countable(self) -> bool:
         """Does the graph hold whole runs, so that what happens in one can be counted?"""
         return True
@@ -222,6 +218,19 @@ class Judgement:
     def complete(self) -> bool:
         """Every state was seen, and all of it judged."""
         return self.graph.complete and not self.cut
+
+    def of_violation(self, violation: Violation) -> Found:
+        """A violation, with the run that is the easiest to read."""
+        return self._with_stem(
+            Found(
+                kind=violation.kind,
+                property=violation.property,
+                message=violation.message,
+                culprits=violation.culprits,
+                judged=violation.judged,
+                stem=easiest(self.live.paths, violation),
+            )
+        )
 
     def of_hang(self, hang: Hang, prop: str) -> Found:
         """A hang in words."""

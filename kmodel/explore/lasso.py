@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 
 from kmodel.explore.cycle import Component
-from kmodel.explore.graph import PANIC, Graph, Violation
+from kmodel.explore.graph import Graph, Violation
 from kmodel.explore.preemption import Fewest
-from kmodel.explore.tree import Predicate
-from kmodel.world import tested
 
 Edge = tuple[int, int]
 """A state, and the task that steps in it."""
@@ -40,6 +38,10 @@ class Paths:
                     came[to] = (state, task)
                     queue.append(to)
         return came
+
+    def comes_to(self, states: Iterable[int]) -> bool:
+        """Does any schedule come to one of ``states``?"""
+        return self._fewest.comes_to(states)
 
     def nearest(self, states: Iterable[int]) -> int:
         """The one of ``states`` whose schedule is the easiest to read."""
@@ -132,32 +134,28 @@ def _trace(came: dict[int, Edge | None], state: int) -> list[Edge]:
     return steps[::-1]
 
 
-def easiest(paths: Paths, violation: Violation) -> bytes:
+def easiest(paths: Paths, violation: Violation) -> bytes | None:
     """The schedule that is the easiest to read of all that end in the same violation: a
-    search notes only the first that it meets."""
+    search notes only the first that it meets. ``None`` if none in the graph says so."""
     if violation.task is None:
-        return paths.to(paths.nearest(_broken(paths.graph, violation)))
-    ends = [paths.to(s, bytes([t])) + bytes([t]) for s, t in _panics(paths.graph, violation)]
-    return min(ends, key=lambda choices: (paths.preemptions(choices), len(choices)))
+        states = list(_broken(paths.graph, violation))
+        return paths.to(paths.nearest(states)) if paths.comes_to(states) else None
+    steps = [(s, t) for s, t in _panics(paths.graph, violation) if paths.comes_to([s])]
+    ends = [paths.to(s, bytes([t])) + bytes([t]) for s, t in steps]
+    return min(ends, key=lambda choices: (paths.preemptions(choices), len(choices)), default=None)
 
 
 def _broken(graph: Graph, violation: Violation) -> Iterator[int]:
     """The states in which a check fails, and says the same."""
     for check in graph.world.checks:
         if check.name == violation.property:
-            predicate = Predicate(partial(tested, check, check.test))
-            for state in range(len(graph)):
-                if (check.when == "always" or graph.final(state)) and (
-                    predicate.value(graph.state(state), graph.world) == violation.message
-                ):
+            for state, wrong in graph.broken(check):
+                if wrong == violation.message:
                     yield state
 
 
 def _panics(graph: Graph, violation: Violation) -> Iterator[Edge]:
     """The steps that panic and say the same."""
-    for state, row in enumerate(graph.succ):
-        if PANIC in row:
-            for task, leaf in enumerate(graph.leaf[state]):
-                panic = leaf.panic if leaf is not None and row[task] == PANIC else None
-                if panic is not None and panic.message == violation.message:
-                    yield state, task
+    for state, task, leaf in graph.panics():
+        if leaf.panic is not None and leaf.panic.message == violation.message:
+            yield state, task

@@ -68,9 +68,7 @@ class Liveness:
     def hangs(self, fairness: Fairness) -> list[Hang]:
         """Ways for an obliged task not to end: one of each kind, that which survives the
         strongest fairness and of those the nearest; the worst kind first."""
-        found: dict[str, Hang] = {}
-        for kind, states in self._dead_ends.items():
-            found[kind] = self._deadlock(kind, self.paths.nearest(states))
+        found = {hang.kind: hang for hang in self.stuck()}
         for stronger in _at_least(fairness):
             best: dict[str, tuple[int, Component, tuple[int, ...]]] = {}
             for part in Fair(self.graph, stronger).refine(self._from(stronger), _any):
@@ -81,6 +79,13 @@ class Liveness:
             for kind, (_, part, tasks) in best.items():
                 found[kind] = self._lasso(kind, part, tasks, stronger)
         return sorted(found.values(), key=lambda hang: SEVERITY.index(hang.kind))
+
+    def stuck(self) -> list[Hang]:
+        """Those that a single state shows: nobody can step. One of each kind, the nearest."""
+        return [
+            self._deadlock(kind, self.paths.nearest(states))
+            for kind, states in self._dead_ends.items()
+        ]
 
     def repeats(self, fairness: Fairness) -> Hang | None:
         """A fair loop that says ``again``; chosen as in ``hangs``."""
@@ -142,12 +147,10 @@ class Liveness:
         """States where nobody can step and an obliged task has not ended, by kind."""
         found: dict[str, list[int]] = {}
         graph = self.graph
-        nobody = (NOWHERE,) * len(graph.world.tasks)
-        for state, row in enumerate(graph.succ):
-            if row == nobody and graph.leaf[state]:
-                left = [t for t in self._obliged if not graph.done(state, t)]
-                lost = any(self._pointless(state, t) for t in left)
-                found.setdefault("lost-wakeup" if lost else "deadlock", []).append(state)
+        for state in graph.dead_ends():
+            left = [t for t in self._obliged if not graph.done(state, t)]
+            lost = any(self._pointless(state, t) for t in left)
+            found.setdefault("lost-wakeup" if lost else "deadlock", []).append(state)
         return found
 
     def _again_in(self, part: Component) -> bool:

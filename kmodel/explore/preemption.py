@@ -146,8 +146,15 @@ class Fewest:
                     first[state] = len(first), place
                 yield state
 
+    def comes_to(self, states: Iterable[int]) -> bool:
+        """Does any schedule come to one of ``states``?"""
+        among = set(states)
+        return any(state in self._first for state in among) or any(
+            state in among for state in self._flow
+        )
+
     def nearest(self, states: Iterable[int]) -> int:
-        """The one of ``states`` with the cheapest schedule."""
+        """The one of ``states`` with the cheapest schedule. Some schedule must come to one."""
         among = set(states)
         if len(among) == 1:
             return among.pop()

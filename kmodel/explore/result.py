@@ -20,6 +20,7 @@ from kmodel.explore.judgement import FAIR, Found, Judgement
 from kmodel.explore.purity import building, pure
 from kmodel.explore.recipe import recipe
 from kmodel.explore.snapshot import snapshot
+from kmodel.explore.symmetry import up_to_symmetry
 from kmodel.explore.traces import Traced, Traces, next_new
 from kmodel.explore.tree import Divergence
 from kmodel.explore.within import WithinBound
@@ -99,6 +100,7 @@ def search(
     order: Order = "dfs",
     preemptions: int | None = None,
     delays: int | None = None,
+    symmetric: bool = False,
     states: int = 1_000_000,
     seconds: float = 60.0,
     memory: int = 4 << 30,
@@ -106,7 +108,9 @@ def search(
 ) -> Result:
     """Every schedule of the world that ``build`` makes, to a verdict.
 
-    With ``preemptions`` or ``delays`` only the schedules with at most so many. Gives up at
+    With ``preemptions`` or ``delays`` only the schedules with at most so many; ``symmetric``:
+    one of all states that differ in which of like tasks is which, and safety only (where no
+    tasks are alike it says so, and looks at every state). Gives up at
     so many states, seconds (a third of them is kept for judging) or bytes of memory; a
     first Ctrl-C ends the search and keeps what it has. What is found has been run again.
 
@@ -122,6 +126,8 @@ def search(
             bounded = Bounded(fresh(), limits, kind, preemptions or delays or 0)
             drive(bounded, tick)
             found = WithinBound(bounded, kind)
+        elif symmetric:
+            found = up_to_symmetry(fresh, limits, tick)
         else:
             whole = Search(fresh(), limits, order)
             drive(whole, tick)
@@ -142,7 +148,7 @@ def search(
         excluded=tuple(found.excluded),
         complete=found.complete,
         bound=found.bound,
-        states=len(found.graph),
+        states=found.states,
         steps=found.graph.transitions,
         seconds=found.graph.seconds,
         tasks=tuple(found.names),

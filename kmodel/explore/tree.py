@@ -90,6 +90,15 @@ def walk(tree: Any, state: State[int]) -> Any:
     return tree
 
 
+def path(tree: Any, state: State[int]) -> list[tuple[int, int]]:
+    """The locations that ``walk`` looks at, and what it finds there."""
+    found = []
+    while tree.__class__ is list:
+        found.append((tree[0], state[tree[0]]))
+        tree = tree[1].get(state[tree[0]])
+    return found
+
+
 def grow(tree: Any, reads: list[tuple[int, int]], leaf: Any) -> Any:
     """Add ``leaf`` under ``reads``; return the root.
 

@@ -1,5 +1,6 @@
-"""Judges a bounded search: everything if the bound covers everything, else only what one
-state can show (panics, checks, leaks, a deadlock of all)."""
+"""Judges searches that do not see the whole graph: only what one state can show (panics,
+checks, leaks, a deadlock of all). A bounded search whose bound covers everything may judge
+all."""
 
 from __future__ import annotations
 
@@ -7,14 +8,53 @@ from functools import cached_property
 from typing import Final
 
 from kmodel.explore.bounded import Bounded, Kind, counted
-from kmodel.explore.cycle import Fairness
+from kmodel.explore.graph import Graph, Search
 from kmodel.explore.judgement import ENDS, Found, Judgement
 
 UNJUDGED: Final = "deadlock of some, livelock, starvation and data races"
-"""What a search within a bound cannot judge: that takes the whole graph."""
+"""What cannot be judged without the whole graph."""
 
 
-class WithinBound(Judgement):
+class OfSafety(Judgement):
+    """What is found by a search of which only single states can be judged, unless the graph
+    is ``whole`` all the same."""
+
+    def __init__(
+        self, search: Search, again: str = "", never: str = "", graph: Graph | None = None
+    ) -> None:
+        super().__init__(search, again, never, graph)
+        if not self.whole:
+            self.stages = {"violated": self.stages["violated"], "stuck": "deadlock of all"}
+
+    @property
+    def whole(self) -> bool:
+        """Does the graph hold every step that there is?"""
+        return False
+
+    @cached_property
+    def stuck(self) -> list[Found]:
+        """A state in which nobody can step, one of each kind."""
+        return [self.of_hang(hang, ENDS) for hang in self.live.stuck()]
+
+    @cached_property
+    def excluded(self) -> list[Found]:
+        return super().excluded if self.whole else []
+
+    def everything(self) -> list[Found]:
+        if self.whole:
+            return super().everything()
+        return sorted([*self.violated, *self.stuck], key=lambda one: (not one.judged, one.rank()))
+
+    @property
+    def countable(self) -> bool:
+        return self.whole
+
+    @property
+    def complete(self) -> bool:
+        return self.whole and super().complete
+
+
+class WithinBound(OfSafety):
     """What a search with a bound on preemptions or delays found."""
 
     search: Bounded
@@ -22,21 +62,10 @@ class WithinBound(Judgement):
     def __init__(self, search: Bounded, kind: Kind, again: str = "", never: str = "") -> None:
         super().__init__(search, again, never)
         self.strategy = kind
-        if not self.graph.complete:
-            self.stages = {"violated": self.stages["violated"], "stuck": "deadlock of all"}
 
-    @cached_property
-    def stuck(self) -> list[Found]:
-        """A state in which nobody can step."""
-        if not self.search.stuck:
-            return []
-        hangs = self.live.hangs(Fairness("strong", False))
-        return [self.of_hang(hang, ENDS) for hang in hangs if not hang.loop]
-
-    def everything(self) -> list[Found]:
-        if self.graph.complete:
-            return super().everything()
-        return sorted([*self.violated, *self.stuck], key=lambda one: (not one.judged, one.rank()))
+    @property
+    def whole(self) -> bool:
+        return self.graph.complete
 
     def conclude(self, judged: list[Found], holds: str) -> tuple[str, str | None, str]:
         """What is wrong, and which bound misses it; or how far nothing is."""
@@ -63,10 +92,6 @@ class WithinBound(Judgement):
         """The bound that was covered entirely."""
         levels = self.search.levels
         return counted(levels[-1].bound, self.search.unit) if levels else ""
-
-    @property
-    def countable(self) -> bool:
-        return self.graph.complete
 
     @property
     def bound(self) -> str:

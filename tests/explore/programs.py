@@ -44,7 +44,8 @@ class Item:
 
 @attrs.frozen
 class Program:
-    """``tasks`` and ``procedures`` are bodies; ``obliged`` says which tasks must end."""
+    """``tasks`` and ``procedures`` are bodies; ``obliged`` says which tasks must end, and
+    ``own`` whether each task begins with an item of its own in its first local variable."""
 
     tasks: tuple[Tree, ...]
     procedures: tuple[tuple[bool, Tree], ...]
@@ -52,6 +53,7 @@ class Program:
     policy: str
     tried: bool
     stamped: bool
+    own: bool = False
 
 
 @attrs.frozen
@@ -96,8 +98,8 @@ class Interpreter:
         function.__qualname__ = f"procedure{number}"
         return procedure(function)
 
-    async def task(self, body: Tree) -> None:
-        await self.body(body, [None] * LOCALS)
+    async def task(self, body: Tree, *own: Item) -> None:
+        await self.body(body, [*own, *[None] * LOCALS][:LOCALS])
 
     async def body(self, body: Tree, env: list[Any]) -> Any:
         try:
@@ -337,6 +339,20 @@ class Generator:
             self.stamped,
         )  # fmt: skip
 
+    def like_tasks(self) -> Program:
+        """A program of 2-4 tasks that run the same body, sometimes among others."""
+        made, random = self.program(), self.random
+        count = random.choice((2, 2, 2, 3, 3, 4))
+        body = self.body(1 if count > 2 else random.choice((1, 2)))
+        obliged = random.random() < 0.85
+        tasks = [(body, obliged)] * count
+        if count < 4 and random.random() < 0.4:
+            tasks.insert(random.randrange(count + 1), (self.body(1), True))
+        if not any(one for _, one in tasks):
+            tasks = [(body, True) for body, _ in tasks]
+        bodies, must = zip(*tasks)
+        return attrs.evolve(made, tasks=bodies, obliged=must, own=random.random() < 0.5)
+
     def waiting(self) -> Tree:
         """The part of a procedure with a point in it: alone, in a loop, or in another one."""
         random = self.random
@@ -499,6 +515,11 @@ def program(seed: int | str, **kind: Any) -> Program:
     return Generator(Random(seed), **kind).program()
 
 
+def like_program(seed: int | str) -> Program:
+    """The program with like tasks of that seed."""
+    return Generator(Random(seed)).like_tasks()
+
+
 def build(program: Program, fine: bool = False) -> World:
     """A fresh world that runs ``program``."""
     world = World()
@@ -516,7 +537,9 @@ def build(program: Program, fine: bool = False) -> World:
         )
     code = Interpreter(program, things, fine)
     for number_, (body, obliged) in enumerate(zip(program.tasks, program.obliged)):
-        world.task(f"t{number_}", code.task, body, obliged=obliged)
+        with world:
+            own = (Item(f"own{number_}"),) if program.own else ()
+        world.task(f"t{number_}", code.task, body, *own, obliged=obliged)
     return world
 
 

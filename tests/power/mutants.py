@@ -23,7 +23,7 @@ from pathlib import Path
 import attrs
 
 ROOT = Path(__file__).resolve().parents[2]
-LONG = ("preemptions", "trio_and_limits", "bounded", "enumeration", "atomicity")
+LONG = ("orbit", "preemptions", "trio_and_limits", "bounded", "enumeration", "atomicity")
 """Those of the explorer that take longest, and go last."""
 PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider")
 SECONDS = 600
@@ -297,6 +297,55 @@ MUTANTS = (
         "explore/traces.py",
         "            level = max(level, self._of_object.get(number, 0))",
         "            pass",
+    ),
+    # symmetry
+    Mutant(
+        "like tasks that write different things pass for alike",
+        "explore/orbit.py",
+        "if differing := wrote ^ set(same.stores):",
+        "if differing := set():",
+    ),
+    Mutant(
+        "like tasks that read different things pass for alike",
+        "explore/orbit.py",
+        "if differing := read ^ set(path(twin.tree, there)):",
+        "if differing := set():",
+    ),
+    Mutant(
+        "a canonical form that depends on where one comes from",
+        "explore/orbit.py",
+        "best = min(found)",
+        "best = found[0]",
+    ),
+    Mutant(
+        "a check is asked about one state of each orbit only",
+        "explore/orbit.py",
+        "if asked_before or self._says_alike(predicate, state):",
+        "if True:",
+    ),
+    Mutant(
+        "tasks that differ at the start pass for alike",
+        "explore/orbit.py",
+        "            if code != now:",
+        "            if code > 65_535:",
+    ),
+    Mutant(
+        "a stamp that keeps tasks in the order of their likes",
+        "explore/turn.py",
+        "encode(tuple(sorted(value, key=_by_index)))",
+        "encode(value)",
+    ),
+    Mutant(
+        "real runs with tasks in the wrong places",
+        "explore/unfolded.py",
+        "found.append((to, self._back[way]))",
+        "found.append((to, way))",
+    ),
+    Mutant(
+        "a search of orbits that passes for a proof of all",
+        "explore/symmetry.py",
+        'if verdict == "holds":',
+        "if False:",
     ),
 )
 
