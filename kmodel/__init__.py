@@ -11,8 +11,8 @@ The floors; a module imports only lower ones:
     5  machine settings story situations/     boots 1-4, one task a CPU; the worlds to try it in
     -  explore/                               beside 1-5, on floor 0: runs, searches, judges
     6  log/ case shown judge check explain/   records; the only joint: scenario x search ->
-       counting sampling compare verdict      verdict, and its story; a token of a model
-       revision refit trial                   that was edited since
+       counting sampling smaller compare      verdict, and its story; a token of a model
+       verdict revision refit trial           that was edited since
     7  cli/                                   the command line
 
 Importing this loads nothing; the names below are looked up when first used.

@@ -58,9 +58,9 @@ class Judge:
     def _document(self, judged: list[Found], everything: list[Found]) -> Verdict:
         found, case = self.found, self.case
         verdict, kind, message = found.conclude(judged, HOLDS)
-        worst = self.worst = self._finding(judged[0]) if judged else None
-        findings = tuple(map(self._finding, everything))
-        excluded = tuple(map(self._finding, found.excluded))
+        worst = self.worst = self.finding(judged[0]) if judged else None
+        findings = tuple(map(self.finding, everything))
+        excluded = tuple(map(self.finding, found.excluded))
         return Verdict(
             scenario=case.scenario.name,
             params=case.params,
@@ -132,7 +132,7 @@ class Judge:
             "kills": most[-1],
         }
 
-    def _finding(self, found: Found) -> Finding:
+    def finding(self, found: Found) -> Finding:
         """With a token, if there is a run to show."""
         if found not in self._shown:
             self._shown[found] = self._replayed(found)

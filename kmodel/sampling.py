@@ -19,11 +19,13 @@ from kmodel.explore.execution import Execution, Outcome, run
 from kmodel.explore.host import TrioHost
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.recipe import Recipe, recipe
-from kmodel.explore.strategy import Random
+from kmodel.explore.shrink import Shrunk, shrink
+from kmodel.explore.signature import shown
+from kmodel.explore.strategy import Random, Replay
 from kmodel.explore.traces import Traced, Traces, next_new
 from kmodel.explore.tree import Divergence
 from kmodel.log.recorder import Recorder
-from kmodel.shown import make_token, show
+from kmodel.shown import make_token
 from kmodel.untracked import refuse_untracked
 from kmodel.verdict import Evidence, Finding, Verdict
 
@@ -128,7 +130,7 @@ class Sampler:
         worst = self.broken[0] if self.broken else None
         limited = self.hung
         finding = self._finding(worst) if worst else None
-        shown = worst or next(iter([*self.hung, *self.runs]), None)
+        logged = worst or next(iter([*self.hung, *self.runs]), None)
         broken = finding is not None and finding.kind not in ("scenario-error", "nondeterminism")
         taken = len(self.runs)
         message = f"{taken} {self.recipe.name} run(s) broke nothing, which proves nothing"
@@ -156,10 +158,11 @@ class Sampler:
             counts=self.counts(),
             reached={text: text in self.reached for text in self._sometimes()},
             replay=finding.replay if finding else None,
-            log=str(shown.log) if shown and shown.log else None,
+            log=str(logged.log) if logged and logged.log else None,
             findings=self._other_findings(),
             excluded=(),
-            digest=shown.digest if shown else None,
+            digest=logged.digest if logged else None,
+            shrunk=finding.shrunk if finding else None,
         )
 
     def counts(self) -> dict[str, Any]:
@@ -198,19 +201,56 @@ class Sampler:
             message=outcome.message,
             culprits=outcome.culprits,
         )
-        return self._token(finding, run.schedule)
-
-    def _token(self, finding: Finding, schedule: bytes) -> Finding:
-        token = make_token(self.case, finding, schedule, b"")
-        token = attrs.evolve(token, digest=show(self.case, token))
-        steps = len(schedule)
-        return attrs.evolve(finding, replay=token.word(), digest=token.digest, stem=steps)
+        return self._shown(finding, run.schedule, "")
 
     def _other_findings(self) -> tuple[Finding, ...]:
         return tuple(
-            self._token(Finding(kind="invariant", property=name, message=text), steps)
+            self._shown(Finding(kind="invariant", property=name, message=text), steps, name)
             for name, (text, steps) in self.findings.items()
         )
+
+    def _shown(self, finding: Finding, schedule: bytes, prop: str) -> Finding:
+        """With a token of the smallest run that shows it. ``prop`` is the check that failed
+        and did not end the run, if it is that."""
+        small = self._shrunk(schedule, prop)
+        if small:
+            schedule = small.choices
+            finding = attrs.evolve(
+                finding,
+                message=small.message,
+                culprits=small.culprits,
+                preemptions=small.cost[1],
+                shrunk=_said(small),
+            )
+        token = make_token(self.case, finding, schedule, b"")
+        return attrs.evolve(finding, replay=token.word(), digest=token.digest, stem=len(schedule))
+
+    def _shrunk(self, schedule: bytes, prop: str) -> Shrunk | None:
+        """The run made smaller, unless the user has had enough."""
+        if self.interrupted:
+            return None
+        with interruptible() as asked_to_stop:
+            execution = Execution(self.case.build(), checks=True)
+            # one more than there are, so that a deadlock is found
+            run(execution, Replay(schedule), len(schedule) + (not prop))
+            wanted = shown(execution, prop)
+            if wanted is None:
+                return None
+            small = shrink(self.case.build, schedule, wanted, enough=asked_to_stop)
+            self.interrupted = asked_to_stop()
+        return small
+
+
+def _said(small: Shrunk) -> dict[str, Any]:
+    """What the document says of a run that was made smaller."""
+    names = ("tasks", "preemptions", "steps")
+    return {
+        **dict(zip(names, small.cost)),
+        "from": dict(zip(names, small.original)),
+        "minimal": small.minimal,
+        "fewest_preemptions": small.fewest,
+        "runs": small.runs,
+    }
 
 
 def assert_same(one: Run, other: Run) -> None:

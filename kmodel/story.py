@@ -184,7 +184,8 @@ def _field(path: Path, name: str, hint: Any, default: Any) -> Any:
         hint = type(said.default)
     elif hint is int:
         validator = [attrs.validators.ge(said.low), attrs.validators.le(said.high)]
-        meta = {"range": (said.low, said.high)}
+        # a plain default says nothing about what may be: it is no size to make smaller
+        meta = {"range": (said.low, said.high), "size": isinstance(default, Parameter)}
     elif hint in (bool, str):
         validator, meta = None, {}
     else:

@@ -53,6 +53,7 @@ class Finding:
     preemptions: int | None = None
     replay: str | None = None
     digest: str | None = None
+    shrunk: dict[str, Any] | None = None
 
     def rank(self) -> int:
         return severity(self.kind)
@@ -66,7 +67,9 @@ class Verdict:
     """The verdict document (``kmodel.verdict/1``).
 
     ``findings`` are the broken checks that did not decide the verdict; ``excluded``
-    what only an assumption (lock-grant) rules out.
+    what only an assumption (lock-grant) rules out. ``shrunk`` is the finding's. If the run
+    that is shown is of smaller parameters, ``smallest`` names them (``kmodel.smaller``);
+    the verdict and its evidence are of ``params`` all the same.
     """
 
     scenario: str
@@ -90,6 +93,8 @@ class Verdict:
     digest: str | None
     survives: str | None = None
     can_end: tuple[str, ...] | None = None
+    shrunk: dict[str, Any] | None = None
+    smallest: dict[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """As plain data, keys in the order of the contract."""

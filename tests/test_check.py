@@ -35,7 +35,7 @@ KEYS = {
     *("findings", "digest"),
 }
 """What the contract promises of a verdict document."""
-ADDED = {"excluded", "survives", "can_end"}
+ADDED = {"excluded", "survives", "can_end", "shrunk", "smallest"}
 EVIDENCE = {
     "complete",
     "bound",
@@ -197,7 +197,7 @@ def tokens(judge: Judge) -> list[Token]:
     found = []
     for hang in (*judge.found.hanging, *judge.found.repeating):
         assert hang.stem is not None
-        finding = judge._finding(hang)
+        finding = judge.finding(hang)
         token = make_token(judge.case, finding, hang.stem, hang.loop)
         found.append(attrs.evolve(token, digest=finding.digest or ""))
     return found

@@ -10,9 +10,12 @@ from stories import judged
 from worlds import search
 
 from kmodel.event import say
+from kmodel.explain.decided import decided
 from kmodel.explain.ran import Ran
-from kmodel.explain.story import MOST, story
+from kmodel.explain.story import MOST, deciding, story
 from kmodel.explore.cycle import Fairness
+from kmodel.explore.decisive import Decisive, Search
+from kmodel.explore.decisive import Event as Done
 from kmodel.explore.execution import Execution, run
 from kmodel.explore.lasso import Paths
 from kmodel.explore.liveness import Liveness
@@ -476,3 +479,68 @@ def test_a_turn_of_one_that_sleeps_and_is_woken_says_so() -> None:
     sentences = told(build, "livelock", stem, loop)
     (line,) = [one for one in sentences if one.startswith("pagedaemon takes")]
     assert "chan.woken &uvm.pagedaemon at step" in line
+
+
+# the pair that decides
+
+
+def told_of(search: Search, loop: bool = False) -> list[str]:
+    return decided(search, ["A", "B"], loop)
+
+
+def test_a_pair_is_told_with_both_steps() -> None:
+    """What never came, and what is of the next lap, is said so."""
+    early, late = Done(1, "lock.acquire", "map", 9), Done(0, "lock.try", "map", 12)
+    assert told_of(Search(Decisive(early, late, True), 1, False)) == [
+        "Had A's `lock.try map` (step 12) come before B's `lock.acquire map` (step 9), the same "
+        "run would have ended well (this was run)."
+    ]
+    never = Done(0, "task.pause", "", None)
+    assert told_of(Search(Decisive(early, never, False), 1, False))[0].startswith(
+        "Had A's `task.pause` (which it never came to) come before"
+    )
+    wrapped = Done(0, "lock.try", "map", 2, True)
+    (line,) = told_of(Search(Decisive(early, wrapped, True, True), 1, False), loop=True)
+    assert "`lock.try map` (step 2 of the next lap), in each lap, come before" in line
+    assert line.endswith("the loop would have come to a good end (this was run).")
+
+
+def test_where_no_pair_decides_that_is_said() -> None:
+    """With how many were tried; and nothing if none was."""
+    (line,) = told_of(Search(None, 1200, True))
+    assert line.startswith("No one pair of events decides: none of 1,200 pairs")
+    assert told_of(Search(None, 9, False))[0].endswith("made it end well, and there are more.")
+    assert told_of(Search(None, 0, True)) == []
+
+
+KERNEL: Final = {
+    "wait": {
+        "lost-wakeup": ("pagedaemon", "chan.sleep &uvm.pagedaemon", "A", "chan.wakeup"),
+        "livelock": ("A", "lock.try kernel_map", "K", "lock.acquire kernel_map"),
+        "invariant": ("A", "lock.try kernel_map", "K", "lock.acquire kernel_map"),
+    },
+    "lock-retry": {
+        "livelock": ("A", "lock.try kernel_map", "K", "lock.acquire kernel_map"),
+        "starvation": ("A", "lock.contended kernel_map", "K", "lock.acquire kernel_map"),
+    },
+    "populate": {"starvation": ("A", "lock.contended kernel_map", "K", "lock.acquire kernel_map")},
+}
+"""What decides: the page daemon asleep before it is woken; the try before the map is taken;
+the waiter's look before the newcomer barges in."""
+
+
+@pytest.mark.parametrize("fix", KERNEL)
+def test_the_pairs_of_the_kernel(fix: str) -> None:
+    """Of each counterexample of the thread's story."""
+    judge = judged("contended_kernel_map", fix, cpus=1)
+    verdict = judge.verdict()
+    worst = [judge.worst] if judge.worst else []
+    seen: dict[str, list[str]] = {}
+    for finding in (*worst, *verdict.findings, *verdict.excluded):
+        if finding.replay is not None:
+            search = deciding(parse(finding.replay), judge.case.build)
+            seen.setdefault(finding.kind, decided(search, judge.found.names, False))
+    for kind, (late, does, early, did) in KERNEL[fix].items():
+        (line,) = seen[kind]
+        assert line.startswith(f"Had {late}'s `{does}` (step "), line
+        assert f" come before {early}'s `{did}" in line, line

@@ -24,6 +24,7 @@ FLOOR6 = {
     "check",
     "compare",
     "sampling",
+    "smaller",
     "counting",
     "verdict",
     "explain",

@@ -14,6 +14,7 @@ from kmodel.case import Case
 from kmodel.cli.run import report
 from kmodel.explore.purity import pure
 from kmodel.explore.recipe import NAMES, Recipe, recipe
+from kmodel.explore.schedule import parse
 from kmodel.explore.tree import Divergence
 from kmodel.sampling import KEPT_FAILURES, Run, Sampler, assert_same, sample
 from kmodel.verdict import Verdict
@@ -233,3 +234,37 @@ def test_the_sum_says_how_much_was_new_of_more_than_one_run(tmp_path: Path) -> N
     assert len(lines) <= 40
     assert any("distinct traces" in line and "estimated chance" in line for line in lines)
     assert not any("traces" in line for line in report(one.verdict(), one.runs))
+
+
+def test_a_broken_run_is_shown_shrunk(tmp_path: Path) -> None:
+    """The token is the shrunk run; log and digest stay those of the run that was taken."""
+    sampler = sampled(tmp_path / "logs", stories.write(tmp_path, stories.CROSSED), copies=3, runs=9)
+    verdict = sampler.verdict()
+    assert verdict.replay is not None
+    token, taken = parse(verdict.replay), sampler.broken[0]
+    assert verdict.shrunk is not None
+    assert len(token.choices) <= len(taken.schedule)
+    assert verdict.shrunk["preemptions"] == 1 < verdict.shrunk["from"]["preemptions"]
+    assert (verdict.shrunk["minimal"], verdict.shrunk["fewest_preemptions"]) == (True, True)
+    assert verdict.digest == taken.digest != token.digest
+    text = "\n".join(report(verdict, sampler.runs))
+    assert "shown with 11 steps, 1 preemption, 6 tasks; shrunk from 11 steps, 5 pre" in text
+
+
+def test_what_was_seen_beside_is_shrunk_too(tmp_path: Path) -> None:
+    """One fault and the churner suffice for the drifting count."""
+    (finding,) = sampled(tmp_path, runs=30).verdict().findings
+    assert finding.shrunk is not None
+    assert (finding.shrunk["tasks"], finding.shrunk["preemptions"]) == (2, 1)
+    assert finding.replay is not None
+    assert finding.stem == len(parse(finding.replay).choices)
+
+
+def test_who_has_had_enough_gets_the_run_as_it_was(tmp_path: Path) -> None:
+    """After a Ctrl-C nothing is shrunk."""
+    sampler = sampled(tmp_path / "logs", stories.write(tmp_path, stories.CROSSED), runs=9)
+    sampler.interrupted = True
+    verdict = sampler.verdict()
+    assert verdict.shrunk is None
+    assert verdict.replay is not None
+    assert len(parse(verdict.replay).choices) == len(sampler.broken[0].schedule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -22,7 +23,10 @@ from kmodel.cli.options import (
 from kmodel.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
+    from kmodel.case import Case
     from kmodel.explore.bounded import Kind, Level
+    from kmodel.explore.graph import Limits
+    from kmodel.judge import Judge
 
 WHY: Final = {
     "dfs": "complete over exact states, and liveness needs the whole graph",
@@ -54,6 +58,11 @@ WHY: Final = {
     is_flag=True,
     help="Instead look for a Loop.head or procedure that forgets what still matters.",
 )
+@click.option(
+    "--smaller/--no-smaller",
+    default=True,
+    help="Show what breaks with the smallest sizes.",
+)
 @limits
 @as_json
 def explore(
@@ -64,16 +73,17 @@ def explore(
     search: str,
     bound: int | None,
     check_live: bool,
+    smaller: bool,
     max_seconds: float,
     max_states: int,
     max_memory: int,
     as_json: bool,
 ) -> None:
-    """Search every schedule of SCENARIO (a name, or the path of a file) for a verdict.
+    """Search every schedule of SCENARIO (a name, or a file's path) for a verdict.
 
-    Either "holds", with how much was covered and what was assumed, or the way in which
-    it breaks and the command that replays it. Counterexamples have the fewest preemptions
-    of their kind, and then the fewest steps; a hang shows a loop that a fair scheduler allows.
+    Either "holds", with how much was covered and what was assumed, or how it breaks and
+    the command that replays it: with the fewest preemptions, then the fewest steps (a
+    check or panic: the fewest CPUs first). A hang shows a loop.
 
     --search bounded tries all schedules with up to --bound preemptions (leaving a task that
     could go on), delay those so far from round robin; symmetric one state of all that differ
@@ -97,12 +107,23 @@ def explore(
     from kmodel.recorder import SharedStateError
     from kmodel.settings import parse_sets
     from kmodel.shown import undecided
+    from kmodel.smaller import smaller as find_smaller
     from kmodel.world import ScenarioError
 
     if check_live and search in ("bounded", "delay", "symmetric"):
         raise click.UsageError("--check-live has a search of its own")
     if bound is not None and search not in ("bounded", "delay"):
         raise click.UsageError("--bound is for --search bounded and --search delay")
+
+    def searched(case: Case, bounds: Limits, told: Callable[[Level], None] | None) -> Judge:
+        if search in ("bounded", "delay"):
+            kind: Kind = "delay" if search == "delay" else "bounded"
+            return explore_within(case, bounds, kind, 2 if bound is None else bound, tick, told)
+        if search == "symmetric":
+            return explore_orbits(case, bounds, tick)
+        order: Order = "bfs" if search == "bfs" else "dfs"
+        return search_all(case, bounds, order, tick)
+
     worst = None
     bounds = Limits(states=max_states, seconds=max_seconds, memory=max_memory << 20)
     with pure():
@@ -111,19 +132,14 @@ def explore(
             with searching(case.called, bounds) as tick:
                 if check_live:
                     verdict = check_forgetting(case, bounds, tick)
-                elif search in ("bounded", "delay"):
-                    kind: Kind = "delay" if search == "delay" else "bounded"
-                    most_switches = 2 if bound is None else bound
-                    told = None if as_json else level_line
-                    judge = explore_within(case, bounds, kind, most_switches, tick, told)
-                    verdict, worst = judge.verdict(), judge.worst
-                elif search == "symmetric":
-                    judge = explore_orbits(case, bounds, tick)
-                    verdict, worst = judge.verdict(), judge.worst
                 else:
-                    order: Order = "bfs" if search == "bfs" else "dfs"
-                    judge = search_all(case, bounds, order, tick)
+                    told = None if as_json else level_line
+                    judge = searched(case, bounds, told)
                     verdict, worst = judge.verdict(), judge.worst
+                    if smaller and worst and not verdict.evidence.bound.endswith("interrupted"):
+                        less = find_smaller(judge, lambda c, b: searched(c, b, None), bounds)
+                        if less:
+                            verdict, worst = less.show(verdict, worst)
         except Divergence as error:
             verdict = undecided(case, search, "nondeterminism", str(error))
         except (ScenarioError, SharedStateError) as error:
@@ -163,10 +179,35 @@ def report(verdict: Verdict, worst: Finding | None = None) -> list[str]:
         whole = verdict.evidence.complete or verdict.evidence.bound == "safety only"
         cut = "" if whole else "; the search was cut, so there may be less"
         lines.append(f"  {found_with(worst)}{cut}")
+    lines += smallest(verdict.smallest)
     if verdict.replay:
         lines += ["", f"  kmodel replay {verdict.replay}"]
+    lines += as_asked(verdict)
     lines += [*covered(verdict), *others(verdict)]
     return lines
+
+
+def smallest(said: dict[str, Any] | None) -> list[str]:
+    """Which sizes the run that is shown has, if they are not those asked for."""
+    if said is None:
+        return []
+    if said["as_asked"]:
+        less = "smallest" if said["proven"] else "smaller"
+        return [f"  {less} with {_values(said['params'])}"]
+    return ["  no smaller sizes show it"] if said["proven"] else []
+
+
+def as_asked(verdict: Verdict) -> list[str]:
+    """The run with the sizes asked for, where a smaller one is shown."""
+    said = verdict.smallest
+    if said is None or not said["as_asked"]:
+        return []
+    asked = {name: verdict.params[name] for name in said["params"]}
+    return [f"  with {_values(asked)}: kmodel replay {said['as_asked']['replay']}"]
+
+
+def _values(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in params.items())
 
 
 def covered(verdict: Verdict) -> list[str]:

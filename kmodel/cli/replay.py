@@ -34,8 +34,9 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
 
     A token is what explore, compare and run print; a file may hold one, or be the log of
     a run. A lasso's loop is shown once. Then it is told in a few sentences:
-    who waits for whom, who holds what, why the loop is fair. Ends with the digest of the
-    events, which must be the one in the token.
+    who waits for whom, who holds what, why the loop is fair, and which two events would have
+    had to come the other way round. Ends with the digest of the events, which must be the
+    one in the token.
 
     If the kernel model or the scenario was edited since, and the run with it, a token is
     followed by its anchors instead: each task steps until it stands where it stood when
@@ -56,8 +57,9 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     """
     import trio
 
+    from kmodel.explain.decided import document
     from kmodel.explain.ran import Ran
-    from kmodel.explain.story import story
+    from kmodel.explain.story import deciding, story
     from kmodel.explore.host import TrioHost
     from kmodel.explore.moment import Watch
     from kmodel.explore.purity import pure
@@ -76,9 +78,15 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
         outcome = _ran(trio.run, host.run)
         digest = shown.close(outcome)
         ran = Ran(token, shown.execution, watch, shown.recorder.records)
-        told = story(ran, case.build) if token.kind not in UNEVENTFUL else []
+        told, pair = [], None
+        if token.kind not in UNEVENTFUL:
+            # of a run that went otherwise than recorded no other order can be told
+            search = deciding(token, case.build) if digest == token.digest else None
+            told = story(ran, case.build, search)
+            pair = document(search.pair, ran.names) if search else None
     if as_json:
-        print_json(_document(case, token, shown, digest, fresh) | {"story": told})
+        more = {"story": told, "decisive": pair}
+        print_json(_document(case, token, shown, digest, fresh) | more)
     else:
         _print(token, shown, digest, told, fresh)
     sys.exit(_status(token, digest))

@@ -157,7 +157,9 @@ def report(verdict: Verdict, runs: list[Run]) -> list[str]:
     lines += [f"  never reached: {text}" for text, hit in verdict.reached.items() if not hit]
     for finding in verdict.findings:
         first, *rest = finding_lines(finding)
-        lines += [f"  also seen: {first}", *(f"  {line}" for line in rest)]
+        lines.append(f"  also seen: {first}")
+        lines += [f"  {line}" for line in (*made_smaller(finding.shrunk), *rest)]
+    lines += made_smaller(verdict.shrunk)
     if verdict.replay:
         lines.append(f"  kmodel replay {verdict.replay}")
     if verdict.log:
@@ -170,6 +172,25 @@ def _in_all(counts: dict[str, Any]) -> str:
     return (
         f"  in all: {counts['refaults']} refaults, pool failures {failures}, "
         f"{counts['daemon_laps']} daemon laps, {counts['kills']} kills"
+    )
+
+
+def made_smaller(shrunk: dict[str, Any] | None) -> list[str]:
+    """What the run that is shown was made from."""
+    if shrunk is None:
+        return []
+    size = f"shown with {_size(shrunk)}"
+    if any(shrunk[what] != then for what, then in shrunk["from"].items()):
+        size += f"; shrunk from {_size(shrunk['from'])}"
+    if not shrunk["fewest_preemptions"]:
+        size += f" (given up after {shrunk['runs']:,} runs: there may be less)"
+    return [f"  {size}"]
+
+
+def _size(of: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{of[what]} {what.removesuffix('s') if of[what] == 1 else what}"
+        for what in ("steps", "preemptions", "tasks")
     )
 
 

@@ -100,6 +100,11 @@ class Execution:
                     able.append(index)
         return able
 
+    @property
+    def settling(self) -> bool:
+        """Was a daemon still on its way to sleep when ``enabled`` was last asked?"""
+        return bool(self._settling)
+
     def _able(self, index: int) -> bool:
         op = self.pending[index]
         return op is not None and (op[0].guard is None or op[0].guard(op[1], *op[2]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -117,6 +117,10 @@ class Graph:
                 wrong = predicate.value(self.state(number), self.world)
                 if wrong is not None:
                     yield number, wrong
+
+    def reached(self, states: Iterable[int]) -> list[int]:
+        """Those of ``states`` that some schedule comes to: here all."""
+        return list(states)
 
     def dead_ends(self) -> Iterator[int]:
         """States in which nobody can step though an obliged task has not ended."""

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
+from kmodel.explore.bystander import Participants, participants, rows
 from kmodel.explore.cycle import Component
 from kmodel.explore.graph import Graph, Violation
 from kmodel.explore.preemption import Fewest
@@ -16,13 +17,14 @@ Edge = tuple[int, int]
 
 
 class Paths:
-    """Ways through ``graph``: the fewest preemptions first, then the fewest steps."""
+    """Ways through ``graph``: the fewest preemptions first, then the fewest steps. (``easiest``
+    puts the fewest tasks before that.)"""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     @cached_property
-    def _fewest(self) -> Fewest:
+    def fewest(self) -> Fewest:
         return Fewest(self.graph)
 
     @cached_property
@@ -39,26 +41,22 @@ class Paths:
                     queue.append(to)
         return came
 
-    def comes_to(self, states: Iterable[int]) -> bool:
-        """Does any schedule come to one of ``states``?"""
-        return self._fewest.comes_to(states)
-
     def nearest(self, states: Iterable[int]) -> int:
         """The one of ``states`` whose schedule is the easiest to read."""
-        return self._fewest.nearest(states)
+        return self.fewest.nearest(states)
 
     def depth(self, state: int) -> int:
         """How far it is: the number of states that are nearer."""
-        return self._fewest.rank(state)
+        return self.fewest.rank(state)
 
     def to(self, state: int, then: bytes = b"") -> bytes:
         """A schedule from the start to ``state`` with the fewest preemptions, and of those
         the fewest steps. ``then`` is what comes after it, so that the switch to it counts."""
-        return self._fewest.to(state, then)
+        return self.fewest.to(state, then)
 
     def preemptions(self, choices: bytes) -> int:
         """How many there are in a schedule from the start."""
-        return self._fewest.count(choices)
+        return self.fewest.count(choices)
 
     def shortest(self, state: int) -> bytes:
         """A schedule from the start to ``state`` with the fewest steps."""
@@ -135,14 +133,49 @@ def _trace(came: dict[int, Edge | None], state: int) -> list[Edge]:
 
 
 def easiest(paths: Paths, violation: Violation) -> bytes | None:
-    """The schedule that is the easiest to read of all that end in the same violation: a
-    search notes only the first that it meets. ``None`` if none in the graph says so."""
+    """The schedule that is the easiest to read of all that end in the same violation: the
+    fewest tasks, then the fewest preemptions, then the fewest steps. A search notes only
+    the first that it meets. ``None`` if no schedule in the graph ends so."""
+    graph = paths.graph
+    ends: dict[bytes, list[int]] = {}
     if violation.task is None:
-        states = list(_broken(paths.graph, violation))
-        return paths.to(paths.nearest(states)) if paths.comes_to(states) else None
-    steps = [(s, t) for s, t in _panics(paths.graph, violation) if paths.comes_to([s])]
-    ends = [paths.to(s, bytes([t])) + bytes([t]) for s, t in steps]
-    return min(ends, key=lambda choices: (paths.preemptions(choices), len(choices)), default=None)
+        ends[b""] = list(_broken(graph, violation))
+    else:
+        for state, task in _panics(graph, violation):
+            ends.setdefault(bytes([task]), []).append(state)
+    ends = {then: states for then, some in ends.items() if (states := graph.reached(some))}
+    if not ends:
+        return None
+    needed = _needed(graph, violation)
+    who = [
+        (group, then)
+        for then, states in ends.items()
+        for group in participants(graph, states, needed | set(then))
+    ]
+    fewest = min(len(group.tasks) for group, _ in who)
+    found = [
+        choices
+        for group, then in who
+        if len(group.tasks) == fewest
+        for choices in _ways(paths, group, then)
+    ]
+    return min(found, key=lambda choices: (paths.preemptions(choices), len(choices)))
+
+
+def _needed(graph: Graph, violation: Violation) -> set[int]:
+    """What is checked at the end needs all that must end."""
+    for check in graph.world.checks:
+        if check.name == violation.property and check.when == "end":
+            return {task.index for task in graph.world.tasks if task.obliged}
+    return set()
+
+
+def _ways(paths: Paths, group: Participants, then: bytes) -> Iterator[bytes]:
+    graph = paths.graph
+    everybody = len(group.tasks) == len(graph.world.tasks)
+    ways = paths.fewest if everybody else Fewest(graph, rows(graph, group.tasks))
+    for state in sorted(group.states) if then else [ways.nearest(group.states)]:
+        yield ways.to(state, then) + then
 
 
 def _broken(graph: Graph, violation: Violation) -> Iterator[int]:

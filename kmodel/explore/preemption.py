@@ -125,14 +125,14 @@ class Cheapest:
 
 class Fewest:
     """Ways through a finished graph with the fewest preemptions, and of those the fewest
-    steps. Works no further than what is asked for is away."""
+    steps. Works no further than what is asked for is away. ``row`` says where steps lead,
+    if not all of the graph is to be used."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, row: Callable[[int], Sequence[int]] | None = None) -> None:
         self.graph = graph
         rows = graph.succ
-        self._ways = Cheapest(
-            graph, preemptions, rows.__getitem__, lambda state, task: rows[state][task]
-        )
+        self._row = row or rows.__getitem__
+        self._ways = Cheapest(graph, preemptions, self._row, lambda state, task: rows[state][task])
         self._flow = self._settle()
         self._first: dict[int, tuple[int, int]] = {}
 
@@ -145,13 +145,6 @@ class Fewest:
                 if state not in first:
                     first[state] = len(first), place
                 yield state
-
-    def comes_to(self, states: Iterable[int]) -> bool:
-        """Does any schedule come to one of ``states``?"""
-        among = set(states)
-        return any(state in self._first for state in among) or any(
-            state in among for state in self._flow
-        )
 
     def nearest(self, states: Iterable[int]) -> int:
         """The one of ``states`` with the cheapest schedule. Some schedule must come to one."""
@@ -179,7 +172,7 @@ class Fewest:
 
     def _best_before(self, state: int, task: int) -> int:
         """The place in ``state`` from which a step of ``task`` comes out cheapest."""
-        width, row = self._ways.width, self.graph.succ[state]
+        width, row = self._ways.width, self._row(state)
         best: tuple[int, int, int] | None = None
         while True:
             for last in range(width):

@@ -8,7 +8,7 @@ have taken their silent first steps in another order than the one that a search 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from kmodel.explore.graph import Graph
@@ -74,6 +74,15 @@ class Unfolded(Graph):
                     for number in self._members(orbit)
                 ]
         yield from self._failing[check]
+
+    def reached(self, states: Iterable[int]) -> list[int]:
+        seen, todo = {0}, [0]
+        while todo:
+            for to in self.succ[todo.pop()]:
+                if to >= 0 and to not in seen:
+                    seen.add(to)
+                    todo.append(to)
+        return [state for state in states if state in seen]
 
     def dead_ends(self) -> Iterator[int]:
         for orbit in self._orbits.dead_ends():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,12 @@ def test_a_lasso_is_told_by_task(call: Commands) -> None:
     assert len(sentences) <= 15
     for name in ("A takes ", "K takes ", "pagedaemon is blocked all along"):
         assert any(sentence.startswith(name) for sentence in sentences)
-    assert sentences[-1] == f"The loop survives {document['survives']}."
+    assert sentences[-2] == f"The loop survives {document['survives']}."
+    assert re.fullmatch(
+        r"Had A's `lock.try kernel_map` \(step \d+\) come before K's `lock.acquire kernel_map` "
+        r"\(step \d+\), the loop would have come to a good end \(this was run\).",
+        sentences[-1],
+    )
 
 
 def test_a_race_is_told_by_its_accesses(call: Commands, tmp_path: Path) -> None:
@@ -295,3 +301,33 @@ def test_an_operation_that_left_the_kernel_is_named(call: Commands, copied: Path
     assert "the kernel model changed since" in ran.stderr
     assert "A never comes to 'lock." in ran.stderr
     assert " kernel_map' again" in ran.stderr
+
+
+def test_the_pair_that_decides_is_in_the_document(call: Commands, tmp_path: Path) -> None:
+    """Who should have done what before what; null where the run shows no one pair."""
+    token = call("explore", stories.write(tmp_path, stories.CROSSED), "--json").document["replay"]
+    document = call("replay", token, "--json").document
+    pair = document["decisive"]
+    assert (pair["had"]["event"], pair["had"]["step"]) == ("mutex.enter", None)
+    assert pair["before"]["obj"] == pair["had"]["obj"]
+    assert pair["before"]["task"] != pair["had"]["task"]
+    assert document["story"][-1].startswith(f"Had {pair['had']['task']}'s `mutex.enter ")
+    race = call("explore", stories.write(tmp_path, stories.RACE), "--json").document["replay"]
+    assert call("replay", race, "--json").document["decisive"] is None
+
+
+def test_explore_shows_the_smallest_sizes_unless_told_not_to(
+    call: Commands, tmp_path: Path
+) -> None:
+    """In a line of its own, with the run of the sizes asked for below."""
+    path = stories.write(tmp_path, stories.CROSSED)
+    out = call("explore", path, "--set", "copies=2").out
+    assert "  smallest with copies=1\n" in out
+    assert "  with copies=2: kmodel replay k" in out
+    plain = call("explore", path, "--set", "copies=2", "--no-smaller")
+    assert "smallest with" not in plain.out
+    assert (
+        call("explore", path, "--set", "copies=2", "--no-smaller", "--json").document["smallest"]
+        is None
+    )
+    assert "smallest" not in call("explore", path).out

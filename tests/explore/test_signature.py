@@ -1,0 +1,66 @@
+"""The same bug: what a signature blanks, and what it tells apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from kmodel.explore.signature import Signature, blanked
+
+NAMES = ["A", "B", "t1"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("A holds it", "B holds it"),
+        ("A and B touch x.value", "B touch x.value"),
+        ("3 items are out", "12 items are out"),
+        ("freed 0xffffff8040 twice", "freed 0x10 twice"),
+        ("ends with -1", "ends with 2"),
+        ("t1 would sleep", "A would sleep"),
+    ],
+)
+def test_who_and_how_many_do_not_matter(one: str, other: str) -> None:
+    """Task names, numbers and addresses are blanked."""
+    assert blanked(one, NAMES) == blanked(other, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("assertion failed in f (x.py, line 3)", "assertion failed in f (x.py, line 4)"),
+        ("m0 is held", "m1 is held"),
+        ("C holds it", "A holds it"),
+        ("Another", "Bnother"),
+        ("p0 pmap", "p1 pmap"),
+    ],
+)
+def test_what_matters_stays(one: str, other: str) -> None:
+    """Lines, names of objects, and words that only look like a task's name."""
+    assert blanked(one, NAMES) != blanked(other, NAMES)
+
+
+def of(kind: str, message: str = "", *places: str, survives: str = "") -> Signature:
+    return Signature.of(kind, "ends", message, ("A", "m0"), NAMES, places, survives)
+
+
+def test_a_hang_is_where_its_tasks_wait() -> None:
+    """Not how many wait there, nor what the message says of the loop."""
+    one = of("deadlock", "nobody can step: A at x, B at x", "mutex.enter x", "mutex.enter x")
+    assert one == of("deadlock", "A can never step again", "mutex.enter x")
+    assert one != of("deadlock", "A can never step again", "mutex.enter y")
+    assert one != of("deadlock", "", "mutex.enter x", "mutex.enter y")
+    assert one != of("lost-wakeup", "", "mutex.enter x")
+
+
+def test_a_loop_is_also_the_fairness_that_it_survives() -> None:
+    """One that only an unfair scheduler allows is another bug."""
+    assert of("livelock", survives="strong") != of("livelock", survives="no fairness")
+    assert of("deadlock", survives="strong") == of("deadlock")
+
+
+def test_places_are_of_hangs_alone_and_objects_of_all_else() -> None:
+    """A panic is told by its message and by the objects that it names."""
+    assert of("panic", "boom", "mutex.enter x") == of("panic", "boom")
+    assert of("panic", "boom").things == ("m0",)
+    assert of("deadlock").things == ()
