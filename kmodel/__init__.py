@@ -10,7 +10,7 @@ The floors; a module imports only lower ones:
     4  fault fixes/ pagedaemon                the fault path, and what it does on a failure
     5  machine settings story situations/     boots 1-4, one task a CPU; the worlds to try it in
     -  explore/                               beside 1-5, on floor 0: runs, searches, judges
-    6  log/ case shown judge check explain/   records; the only joint: scenario x search ->
+    6  log/ case shown judge joint explain/   records; the only joint: scenario x search ->
        counting sampling smaller compare      verdict, and its story; a token of a model
        verdict revision refit trial           that was edited since
     7  cli/                                   the command line

@@ -17,9 +17,9 @@ import attrs
 
 from kmodel import fixes, situations
 from kmodel.case import Case
-from kmodel.check import explore
 from kmodel.explore.graph import Limits
 from kmodel.explore.purity import pure
+from kmodel.joint import explore
 from kmodel.sampling import sample
 from kmodel.verdict import Verdict
 

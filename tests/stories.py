@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from kmodel.case import Case
-from kmodel.check import explore
 from kmodel.explore.graph import Limits
 from kmodel.explore.purity import pure
+from kmodel.joint import explore
 from kmodel.judge import Judge
 
 QUIET = '''"""One CPU faults one page, and nobody is in its way."""

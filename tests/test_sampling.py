@@ -243,7 +243,7 @@ def test_a_broken_run_is_shown_shrunk(tmp_path: Path) -> None:
     assert verdict.replay is not None
     token, taken = parse(verdict.replay), sampler.broken[0]
     assert verdict.shrunk is not None
-    assert len(token.choices) <= len(taken.schedule)
+    assert len(token.schedule()[0]) <= len(taken.schedule)
     assert verdict.shrunk["preemptions"] == 1 < verdict.shrunk["from"]["preemptions"]
     assert (verdict.shrunk["minimal"], verdict.shrunk["fewest_preemptions"]) == (True, True)
     assert verdict.digest == taken.digest != token.digest

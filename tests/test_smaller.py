@@ -9,11 +9,11 @@ import pytest
 import stories
 
 from kmodel.case import Case
-from kmodel.check import explore
 from kmodel.explore.graph import Limits, Search
 from kmodel.explore.judgement import Judgement
 from kmodel.explore.purity import pure
 from kmodel.explore.schedule import parse
+from kmodel.joint import explore
 from kmodel.judge import Judge
 from kmodel.smaller import Smaller, combinations, sizes, smaller
 from kmodel.verdict import Verdict

@@ -97,6 +97,7 @@ def _explained(error: Exception) -> int:
 
 
 def _known(error: Exception) -> list[tuple[bool, int]]:
+    from kmodel.explore.journal import CheckpointError, CheckpointRefused
     from kmodel.explore.schedule import TokenError
     from kmodel.explore.strategy import ReplayDiverged
     from kmodel.explore.tree import Divergence
@@ -110,8 +111,10 @@ def _known(error: Exception) -> list[tuple[bool, int]]:
         ScenarioError: 2,
         SharedStateError: 2,
         LogError: 2,
+        CheckpointRefused: 2,
         Divergence: 3,
         TokenError: 5,
+        CheckpointError: 5,
         ReplayDiverged: 5,
     }
     return [(isinstance(error, kind), status) for kind, status in table.items()]

@@ -15,7 +15,7 @@ from kmodel.verdict import EXIT, Finding, Verdict
 Command = Callable[..., Any]
 
 
-def of_a_case(command: Command) -> Command:
+def of_a_case(command: Command, required: bool = True) -> Command:
     """SCENARIO and what it is built with."""
     for option in (
         click.option("--situation", metavar="S", help="The world to put it in (kmodel list)."),
@@ -23,7 +23,7 @@ def of_a_case(command: Command) -> Command:
         click.option(
             "--set", "sets", multiple=True, metavar="K=V", help="A parameter; may be repeated."
         ),
-        click.argument("scenario"),
+        click.argument("scenario", required=required),
     ):
         command = option(command)
     return command
@@ -51,7 +51,7 @@ def limits(command: Command) -> Command:
             default=4096,
             show_default=True,
             type=click.IntRange(64),
-            help="MiB of memory to use.",
+            help="MiB to use.",
         ),
     ):
         command = option(command)

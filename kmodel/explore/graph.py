@@ -31,15 +31,17 @@ PANIC = -2
 @attrs.frozen
 class Limits:
     """When to give up: states kept, seconds, bytes of memory used. A third of the seconds
-    is kept for judging what a search found."""
+    is kept for judging what a search found. ``earlier`` are those that a search which is
+    taken up again took before; they do not count."""
 
     states: int = 1_000_000
     seconds: float = 60.0
     memory: int = 4 << 30
+    earlier: float = 0.0
 
     @property
     def search_seconds(self) -> float:
-        return self.seconds * 2 / 3
+        return self.earlier + self.seconds * 2 / 3
 
 
 @attrs.frozen

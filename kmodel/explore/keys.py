@@ -86,3 +86,16 @@ class Keys(Sequence[bytes]):
         number = self.number[packed] = len(self.packed)
         self.packed.append(packed)
         return number
+
+    def since(self, states: int, parts: int) -> tuple[list[int], list[bytes]]:
+        """The states after so many, and the shared parts after so many."""
+        return self.packed[states:], self._shared[parts:]
+
+    def take(self, packed: list[int], shared: list[bytes]) -> None:
+        """Enter what ``since`` gave. ``ValueError`` if some of it was met before."""
+        self.parts.update(zip(shared, range(len(self._shared), len(self._shared) + len(shared))))
+        self._shared += shared
+        self.number.update(zip(packed, range(len(self.packed), len(self.packed) + len(packed))))
+        self.packed += packed
+        if len(self.parts) != len(self._shared) or len(self.number) != len(self.packed):
+            raise ValueError("a state or a shared part twice")

@@ -15,13 +15,13 @@ from switches import cheapest, levels
 from test_preemptions import Number
 
 from kmodel.case import Case
-from kmodel.check import explore_within
 from kmodel.cli import run_command_line
 from kmodel.explore.bounded import BEYOND, Bounded
 from kmodel.explore.graph import Graph, Limits
 from kmodel.explore.preemption import delays, forced
 from kmodel.explore.purity import pure
 from kmodel.explore.schedule import parse
+from kmodel.joint import explore_within
 from kmodel.panic import Panic
 from kmodel.point import pause
 from kmodel.shown import show

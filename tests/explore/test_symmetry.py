@@ -13,7 +13,6 @@ from likes import PRETENCES, bounded_buffer, lockers, owners, philosophers, pret
 from programs import build, like_program
 
 from kmodel.case import Case
-from kmodel.check import explore_orbits
 from kmodel.cli import run_command_line
 from kmodel.explore.execution import Execution, run
 from kmodel.explore.graph import Limits, Search
@@ -22,6 +21,7 @@ from kmodel.explore.purity import pure
 from kmodel.explore.strategy import Replay
 from kmodel.explore.symmetry import SAFETY, OfEveryState, UpToSymmetry, up_to_symmetry
 from kmodel.explore.within import OfSafety
+from kmodel.joint import explore_orbits
 from kmodel.world import World
 
 Make = Callable[[], World]

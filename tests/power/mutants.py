@@ -36,7 +36,7 @@ def tests() -> list[str]:
     long = [f"test_{name}.py" for name in LONG]
     quick = [name for name in every if name not in long]
     of_explorer = [f"tests/explore/{name}" for name in (*quick, *long)]
-    return ["tests/sync", "tests/test_explain.py", *of_explorer, "tests/test_check.py"]
+    return ["tests/sync", "tests/test_explain.py", *of_explorer, "tests/test_joint.py"]
 
 
 @attrs.frozen

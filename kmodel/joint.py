@@ -27,9 +27,13 @@ IN_HASTE: Final = 2.0
 def explore(case: Case, limits: Limits, order: Order = "dfs", tick: Tick | None = None) -> Judge:
     """Search every schedule of ``case``, as far as ``limits`` allow, and judge it. A Ctrl-C
     stops the search and keeps what it has."""
-    search = Search(case.build(), limits, order)
+    return go_on(case, Search(case.build(), limits, order), tick)
+
+
+def go_on(case: Case, search: Search, tick: Tick | None = None) -> Judge:
+    """``explore`` with a search of ``case`` that was begun elsewhere."""
     drive(search, tick)
-    return _judge(case, Judgement(search, RESTART, NO_LIVELOCK), limits)
+    return _judge(case, Judgement(search, RESTART, NO_LIVELOCK), search.limits)
 
 
 def explore_within(
@@ -67,7 +71,7 @@ def _judge(case: Case, found: Judgement, limits: Limits) -> Judge:
         recheck(case.build, graph)
     if graph.stopped_by == "interrupted":
         return Judge(case, found, IN_HASTE)
-    return Judge(case, found, limits.seconds - graph.seconds)
+    return Judge(case, found, limits.earlier + limits.seconds - graph.seconds)
 
 
 def check_live(case: Case, limits: Limits, tick: Tick | None = None) -> Verdict:

@@ -13,7 +13,7 @@ import pytest
 import stories
 import trio
 
-from kmodel import check, situations
+from kmodel import joint, situations
 from kmodel.case import Case
 from kmodel.explore.graph import Limits
 from kmodel.explore.host import TrioHost
@@ -183,7 +183,7 @@ def test_the_same_search_gives_the_same_document() -> None:
 def test_breadth_first_finds_the_same() -> None:
     """The order of the search changes no verdict, no count and no number of states."""
     case = Case.of(MAP, {"cpus": 1}, "wait")
-    verdict = check.explore(case, Limits(), "bfs").verdict()
+    verdict = joint.explore(case, Limits(), "bfs").verdict()
     other = on_one_cpu("wait").verdict()
     assert (verdict.kind, verdict.counts) == (other.kind, other.counts)
     assert verdict.evidence.states == other.evidence.states
