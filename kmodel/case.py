@@ -11,6 +11,7 @@ from kmodel.explore.purity import building
 from kmodel.log.record import Header
 from kmodel.param import KernelParams
 from kmodel.revision import revision
+from kmodel.vm.pool import Pool
 from kmodel.world import World
 
 DEFAULT_FIX: Final = "wait"
@@ -101,4 +102,5 @@ class Case:
             seed=seed,
             token=token,
             assumptions=ASSUMPTIONS,
+            pools={pool.name: pool.nout for pool in world.objects if isinstance(pool, Pool)},
         )

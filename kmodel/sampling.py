@@ -25,6 +25,7 @@ from kmodel.explore.strategy import Random, Replay
 from kmodel.explore.traces import Traced, Traces, next_new
 from kmodel.explore.tree import Divergence
 from kmodel.log.recorder import Recorder
+from kmodel.log.runs import CutShort, LogError
 from kmodel.shown import make_token
 from kmodel.untracked import refuse_untracked
 from kmodel.verdict import Evidence, Finding, Verdict
@@ -54,7 +55,8 @@ class Run:
 
 class Sampler:
     """Takes runs of ``case``, drawn by ``drawn``, and remembers what they showed.
-    The log of the first run and of the first broken ones is kept under ``logs``."""
+    The log of the first run and of the first broken ones is kept under ``logs``;
+    ``cut_short`` says why no more could be written there."""
 
     def __init__(
         self,
@@ -64,7 +66,9 @@ class Sampler:
         max_steps: int = MAX_STEPS,
         drawn: Recipe | None = None,
     ) -> None:
-        self.case, self.seed, self.logs, self.max_steps = case, seed, logs, max_steps
+        self.case, self.seed, self.max_steps = case, seed, max_steps
+        self.logs: Path | None = logs
+        self.cut_short: str | None = None
         self.recipe, self._traces = drawn or recipe("random"), Traces()
         self.runs: list[Run] = []
         self.broken: list[Run] = []
@@ -81,14 +85,14 @@ class Sampler:
         """So many runs, each with the next seed; Ctrl-C ends it early and keeps them."""
         with interruptible() as asked_to_stop:
             for number in range(runs):
-                run = trio.run(self._one, self.seed + number, self.logs if not number else None)
+                run = self._run(self.seed + number, logged=not number)
                 if not number:
                     assert_same(run, trio.run(self._one, run.seed, None))
                 if run.outcome.kind != "done":
                     kept = self.broken if run.outcome.kind != "limit" else self.hung
                     if run.log is None and len(kept) < KEPT_FAILURES:
                         # the same seed gives the same run: once more, written down
-                        run = trio.run(self._one, run.seed, self.logs)
+                        run = self._run(run.seed, logged=True)
                     kept.append(run)
                 self.runs.append(run)
                 self.recipe.learn(self._strategy)
@@ -96,6 +100,17 @@ class Sampler:
                 if asked_to_stop():
                     self.interrupted = True
                     return
+
+    def _run(self, seed: int, logged: bool) -> Run:
+        """One run. A disk that fills up ends the writing of logs, not the sampling: what was
+        found must not be lost with it."""
+        try:
+            return trio.run(self._one, seed, self.logs if logged else None)
+        except LogError as error:
+            if not self.runs and not isinstance(error, CutShort):
+                raise
+            self.cut_short, self.logs = str(error), None
+            return trio.run(self._one, seed, None)
 
     async def _one(self, seed: int, logs: Path | None) -> Run:
         world = self.case.build()

@@ -29,6 +29,7 @@ FLOOR6 = {
     "counting",
     "verdict",
     "explain",
+    "rerun",
 }
 FLOORS = {
     **dict.fromkeys(FLOOR0, 0),

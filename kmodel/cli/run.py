@@ -103,13 +103,14 @@ def run(
 
     with pure():
         case = Case.of(scenario, parse_sets(sets), fix, situation)
-        interrupted, taken = False, []
+        interrupted, taken, cut_short = False, [], None
         try:
             sampler = Sampler(case, seed, logs, max_steps, recipe(strategy, depth, length))
             with counting(case.called, runs) as tick:
                 sampler.take(runs, lambda run: tick())
             verdict = sampler.verdict()
             interrupted, taken = sampler.interrupted, sampler.runs
+            cut_short = sampler.cut_short
         except Divergence as error:
             verdict = undecided(case, strategy, "nondeterminism", str(error))
         except (ScenarioError, SharedStateError) as error:
@@ -118,7 +119,9 @@ def run(
         print_json(verdict.document())
     else:
         click.echo("\n".join(report(verdict, taken)))
-    sys.exit(130 if interrupted else status(verdict))
+    if cut_short:
+        click.echo(f"Error: {cut_short}", err=True)
+    sys.exit(130 if interrupted else status(verdict) or (2 if cut_short else 0))
 
 
 def status(verdict: Verdict) -> int:

@@ -14,7 +14,7 @@ import attrs
 
 from kmodel.explore.blame import blame
 from kmodel.explore.coroutine import checked, close, unawaited
-from kmodel.point import RUN, START, Op
+from kmodel.point import RUN, START, Op, Task
 from kmodel.world import Check, World, leave, tested
 
 
@@ -210,8 +210,14 @@ class Execution:
                 self._causes[other] = self._last
 
     def _fields(self, op: Op, result: Any) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        name = getattr(op[1], "name", None)
+        kind, target, args = op
+        # an operation's own arguments, by name: how a lock is wanted, which mutex a sleeper
+        # lets go. Who it is for is told already
+        names = kind.effect.__code__.co_varnames[1:]
+        fields: dict[str, Any] = {
+            name: value for name, value in zip(names, args) if not isinstance(value, Task)
+        }
+        name = getattr(target, "name", None)
         if name:
             fields["obj"] = name
         if result is not None and not isinstance(result, tuple):

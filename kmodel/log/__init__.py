@@ -7,6 +7,10 @@
     damage    what can be wrong with a log, and telling one harm from another
     filter    which records somebody wants to see
     show      a run as columns, one a CPU
+    vocabulary schema   what each event is; the JSON Schema and the page made from that
+    spans stats         what lasts longer than an event; a run in numbers
+    query duck          SQL over the events, on sqlite or DuckDB
+    names expression    a world's objects, and a language that can only look at them
 
 Importing this loads nothing: only ``recorder`` needs structlog.
 """

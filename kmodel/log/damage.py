@@ -91,7 +91,7 @@ class Broken(Exception):
 def parse(raw: bytes) -> Row | None:
     """The JSON object on a line, or ``None`` where there is none."""
     try:
-        row = json.loads(raw)
+        row = json.loads(raw.decode())
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -43,6 +44,9 @@ GZIP: Final = b"\x1f\x8b"
 """How a packed file begins, whatever it is called."""
 
 
+Wait = Callable[[], bool]
+
+
 class Reader:
     """One log being read; iterate it once. Made by ``open``.
 
@@ -62,14 +66,16 @@ class Reader:
         self._before, self._sum = b"", CHAIN_START
 
     @classmethod
-    def open(cls, path: Path) -> Reader:
+    def open(cls, path: Path, wait: Wait | None = None) -> Reader:
         """Open the run at ``path``, a directory or a file, and read its header.
 
-        Raises nothing for what it finds there: that is ``damage``.
+        Raises nothing for what it finds there: that is ``damage``. A ``wait`` follows a
+        log that is still being written: it is called wherever the file ends before
+        ``run.end``, and returns when it is time to look again (false: give up).
         """
         reader = cls(path)
         try:
-            reader._begin()
+            reader._begin(wait)
         except Broken as broken:
             reader.damage = broken.damage(reader.path, 0)
         return reader
@@ -79,6 +85,13 @@ class Reader:
         """The names of the tasks by index; empty if the header has none."""
         names = self.header.get("tasks")
         return tuple(map(str, names)) if isinstance(names, list) else ()
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """How many items of each pool were out before the run, as far as the header says."""
+        said = self.header.get("pools")
+        known = said.items() if isinstance(said, dict) else ()
+        return {name: out for name, out in known if isinstance(out, int)}
 
     @property
     def finished(self) -> bool:
@@ -94,6 +107,8 @@ class Reader:
                 self.records += 1
                 if record.event == END:
                     self.end = record
+                    # nothing may follow; what does is found without waiting for it
+                    self._lines.wait = None
                 yield record
         except Broken as broken:
             self.damage = broken.damage(self.path, self.records)
@@ -113,13 +128,13 @@ class Reader:
     ) -> None:
         self.close()
 
-    def _begin(self) -> None:
+    def _begin(self, wait: Wait | None) -> None:
         try:
             found = events_file(self.path)
             if found is None:
                 raise Broken("no-events", f"it is a directory without {EVENTS}")
             self.path = found
-            self._lines = _Lines(found)
+            self._lines = _Lines(found, wait)
         except OSError as error:
             raise unreadable(error) from error
         line = next(self._lines, None)
@@ -145,54 +160,77 @@ class Reader:
 
 
 class _Lines(Iterator[Line]):
-    """The lines of a file, plain or packed. One is always read ahead (``following``):
-    what comes after a bad line tells what is wrong with it."""
+    """The lines of a file, plain or packed; ``wait`` as in ``Reader.open``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait: Wait | None = None) -> None:
         """Raises ``OSError`` if there is no reading ``path`` at all."""
-        self._raw = path.open("rb")
+        self._raw = open(path, "rb", opener=_open)  # noqa: SIM115
         try:
             packed = self._raw.peek(2)[:2] == GZIP
         except OSError:
             self._raw.close()
             raise
+        # a packed log does not grow
+        self.wait = None if packed else wait
         self._text: io.BufferedIOBase = gzip.GzipFile(fileobj=self._raw) if packed else self._raw
-        self._broken: Broken | None = None
         self._place = Line(b"", 0, 0)
-        self.following = self._read()
 
     def __next__(self) -> Line:
-        line = self.following
+        line = self._read()
         if line is None:
-            if self._broken:
-                raise self._broken
             raise StopIteration
-        self.following = self._read()
         return line
+
+    @property
+    def following(self) -> Line | None:
+        """The line after the last one, if it is there and can be read. Only for saying what
+        is wrong with the last one: reading cannot go on after that."""
+        self.wait = None
+        try:
+            return self._read()
+        except Broken:
+            return None
 
     def close(self) -> None:
         self._text.close()
         self._raw.close()
 
     def _read(self) -> Line | None:
-        """The line after the last one. What goes wrong is kept until that line is due."""
+        """The line after the last one. Raises ``Broken``."""
         last = self._place
         here = Line(b"", last.number + 1, last.byte + len(last.raw))
         try:
             raw = self._text.readline(LONGEST)
-        except EOFError:
-            self._broken = Broken("torn", "the packed file stops in the middle", here)
+            while self.wait and not raw.endswith(b"\n") and len(raw) < LONGEST:
+                if not self.wait():
+                    self.wait = None
+                self._refuse_shorter(here.byte + len(raw), here)
+                raw += self._text.readline(LONGEST - len(raw))
+        except EOFError as error:
+            raise Broken("torn", "the packed file stops in the middle", here) from error
         except (zlib.error, gzip.BadGzipFile) as error:
-            self._broken = Broken("changed", f"the packed file cannot be unpacked: {error}", here)
+            what = f"the packed file cannot be unpacked: {error}"
+            raise Broken("changed", what, here) from error
         except OSError as error:
-            self._broken = unreadable(error, here)
-        else:
-            if len(raw) == LONGEST:
-                self._broken = Broken("foreign", f"a line of more than {LONGEST} bytes", here)
-            elif raw:
-                self._place = Line(raw, here.number, here.byte)
-                return self._place
-        return None
+            raise unreadable(error, here) from error
+        if len(raw) == LONGEST:
+            raise Broken("foreign", f"a line of more than {LONGEST} bytes", here)
+        if not raw:
+            return None
+        self._place = Line(raw, here.number, here.byte)
+        return self._place
+
+    def _refuse_shorter(self, read: int, here: Line) -> None:
+        """A followed log only grows; nobody would ever write at the place that was reached."""
+        if self._text is self._raw and os.fstat(self._raw.fileno()).st_size < read:
+            raise Broken("changed", "the file has become shorter while it was read", here)
+
+
+def _open(path: str, flags: int) -> int:
+    """A named pipe that nobody writes to must not be waited for."""
+    number = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(number, True)
+    return number
 
 
 def unreadable(error: OSError, line: Line | None = None) -> Broken:

@@ -93,9 +93,10 @@ def plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, (bytes, bytearray)):
         return value.hex()
     if isinstance(value, (tuple, list)):
-        return " ".join(str(plain(item)) for item in value)
+        # names have blanks in them ("p0 amap")
+        return ", ".join(str(plain(item)) for item in value)
     if isinstance(value, (set, frozenset)):
-        return " ".join(sorted(str(plain(item)) for item in value))
+        return ", ".join(sorted(str(plain(item)) for item in value))
     name = getattr(value, "name", None)
     return name if isinstance(name, str) else kind.__name__
 
@@ -132,7 +133,8 @@ class Header:
     """What is known before a run begins. The only place for nested values and wall time.
 
     ``tasks`` are the names by index (one task a CPU). ``scenario_digest`` and ``model`` are
-    digests of the source that is run. ``token`` replays the run; ``started`` is UTC, ISO 8601.
+    digests of the source that is run. ``token`` replays the run; ``pools`` says of each pool
+    how many items are out before it; ``started`` is UTC, ISO 8601.
     """
 
     scenario: str
@@ -146,6 +148,7 @@ class Header:
     seed: int | None = None
     token: str | None = None
     assumptions: tuple[str, ...] = ()
+    pools: Mapping[str, int] = attrs.field(factory=dict)
     kmodel: str = __version__
     python: str = attrs.field(factory=platform.python_version)
     started: str = attrs.field(factory=_now)
@@ -167,6 +170,7 @@ class Header:
             "token": self.token,
             "assumptions": self.assumptions,
             "tasks": self.tasks,
+            "pools": dict(self.pools),
             "python": self.python,
             "started": self.started,
         }

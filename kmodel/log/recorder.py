@@ -78,6 +78,7 @@ class Recorder:
             # at once, so that a full disk is known before the work is done
             file.write(first)
             file.flush()
+            file.begun = True
         return cls(header.tasks, file, keep)
 
     @property
@@ -91,7 +92,7 @@ class Recorder:
     def __call__(
         self, step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]
     ) -> int:
-        """Record an event; return its ``seq``. Raises ``LogError`` on a full disk."""
+        """Record an event; return its ``seq``. Raises ``CutShort`` on a full disk."""
         seq, self._seq = self._seq, self._seq + 1
         row = own_names(fields)
         row["step"], row["seq"], row["cause"] = step, seq, cause
@@ -100,7 +101,7 @@ class Recorder:
         return seq
 
     def close(self, outcome: Outcome) -> str:
-        """End the run with ``run.end``; return its digest. Raises ``LogError``."""
+        """End the run with ``run.end``; return its digest. Raises ``CutShort``."""
         row = {
             "step": outcome.steps,
             "seq": self._seq,
@@ -174,7 +175,7 @@ class _LogFile:
     """The file being written. Every method raises ``LogError`` where the system refuses."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.begun = path, False
         try:
             self._file = open_new(path)
         except OSError as error:
@@ -210,4 +211,4 @@ class _LogFile:
 
     def _fail(self, error: OSError) -> NoReturn:
         self.abandon()
-        raise cannot_write(self.path, error) from error
+        raise cannot_write(self.path, error, self.begun) from error

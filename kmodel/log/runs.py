@@ -29,6 +29,10 @@ class NoSuchRun(LogError):
     """There is no run of that name."""
 
 
+class CutShort(LogError):
+    """A log that had begun takes no more records; the run itself could go on."""
+
+
 def run_name(header: Header) -> str:
     """A readable name for the run, not yet unique: scenario, fix, and its seed."""
     drawn = f"seed{header.seed}" if header.seed is not None else header.strategy
@@ -61,9 +65,9 @@ def new_run(logs: Path, name: str) -> Path:
     )
 
 
-def cannot_write(path: Path, error: OSError) -> LogError:
-    """What to raise when the file at ``path`` takes no more."""
-    return LogError(
+def cannot_write(path: Path, error: OSError, begun: bool = False) -> LogError:
+    """What to raise when the file at ``path`` takes no more; ``begun``: it has a header."""
+    return (CutShort if begun else LogError)(
         f"The log {path} could not be written: {_reason(error)}. What it holds so far is kept "
         "and reads as an unfinished run. Make room, or name another directory with --logs DIR, "
         "and run again: the same seed gives the same run."

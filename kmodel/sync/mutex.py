@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kmodel.event import say
 from kmodel.panic import Panic
 from kmodel.point import Task, curtask, operation, procedure
 from kmodel.shared import Atomic, left_mover, shared
@@ -58,6 +59,7 @@ class Mutex:
             await self._leave()
         else:
             self._leave_now()
+            say("mutex.leave", obj=self.name)
 
     @operation(lambda self, task: self.owner is None, event="mutex.enter")
     def _enter(self, task: Task) -> None:

@@ -62,9 +62,9 @@ def test_filters_choose_and_an_empty_choice_is_said(logs: Path) -> None:
     ("args", "words"),
     [
         (["tiny-wait-seed7-2"], f"Did you mean {RUN}?"),
-        ([RUN, "--cpu", "2"], "There is no CPU 2: this run has CPUs 0 to 1."),
+        ([RUN, "--cpu", "2"], "There is no CPU '2': this run has CPUs 0 (A), 1 (B)."),
         ([RUN, "--task", "C"], "There is no task 'C': this run has A, B."),
-        ([RUN, "--cpu", "-1"], "x>=0"),
+        ([RUN, "--cpu", "-1"], "There is no CPU '-1'"),
     ],
 )
 def test_slips_are_usage_errors(logs: Path, args: list[str], words: str) -> None:

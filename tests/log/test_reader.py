@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from recorded import HEADER, STORY, record
 
 from kmodel.explore.execution import Outcome
+from kmodel.log import reader as reader_module
 from kmodel.log.damage import Damage
 from kmodel.log.reader import Reader
 from kmodel.log.record import CHAIN_START, chained, encode
@@ -245,10 +247,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_without_permission_is_named(events: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, mode: str) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(path: str, flags: int) -> int:
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(reader_module, "_open", refuse)
     _, damage = damaged(events)
     assert damage.harm == "unreadable"
     assert "permission denied" in damage.message
@@ -324,3 +326,69 @@ def test_a_run_is_found_by_name_directory_or_file(logs: Path) -> None:
     for name in ("", "../zzz"):
         with pytest.raises(NoSuchRun):
             find(name, logs)
+
+
+def test_a_named_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    _, damage = damaged(tmp_path / "pipe")
+    assert damage.harm == "empty"
+
+
+def follow(path: Path, parts: Iterable[bytes]) -> list[int]:
+    """Read ``path`` while ``parts`` are written to it, one each time there is no more."""
+    left = iter(parts)
+
+    def wait() -> bool:
+        part = next(left, None)
+        if part is None:
+            return False
+        with path.open("ab") as file:
+            file.write(part)
+        return True
+
+    with Reader.open(path, wait) as log:
+        seqs = [record.seq for record in log]
+        assert log.damage is None, log.damage
+    assert next(left, None) is None
+    return seqs
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 5000])
+def test_a_growing_log_is_followed_to_its_end(events: Path, size: int) -> None:
+    """However it grows, in the middle of lines too; an end that does not come is given up."""
+    data = events.read_bytes()
+    events.write_bytes(data[:10])
+    rest = [data[at : at + size] for at in range(10, len(data), size)]
+    assert follow(events, rest) == list(range(10))
+    events.write_bytes(data[:10])
+    whole = data[10:].rindex(b"\n", 0, -1) + 11
+    assert follow(events, [data[10:whole]]) == list(range(9))
+
+
+def test_a_followed_log_that_is_replaced_by_less_is_damaged(events: Path) -> None:
+    data = events.read_bytes()
+    events.write_bytes(data[:900])
+
+    def cut() -> bool:
+        events.write_bytes(b"")
+        return True
+
+    with Reader.open(events, cut) as log:
+        assert len(list(log)) > 2
+    assert log.damage is not None
+    assert "shorter while it was read" in log.damage.message
+
+
+def test_damage_is_told_while_following(events: Path) -> None:
+    """A bad line is named at once: nothing better will come after it."""
+    lines = events.read_bytes().splitlines(keepends=True)
+    lines[5] = flip(lines[5], 60)
+    events.write_bytes(b"".join(lines[:6]))
+
+    def never() -> bool:
+        raise AssertionError("it waits for more")
+
+    with Reader.open(events, never) as log:
+        assert len(list(log)) == 4
+    assert log.damage is not None
+    assert log.damage.line == 6

@@ -47,7 +47,7 @@ def test_the_header_is_first_and_alone_has_wall_time(events: Path) -> None:
     header = json.loads(first)
     assert " ".join(header) == (
         "event schema kmodel scenario scenario_digest model params fix situation strategy seed "
-        "token assumptions tasks python started sum"
+        "token assumptions tasks pools python started sum"
     )
     assert header["event"] == "log.header"
     assert header["schema"] == "kmodel.events/1"
@@ -213,8 +213,8 @@ class Named:
         (0xFFFFFF8000008000, "0xffffff8000008000"),
         (float("nan"), "nan"),
         (b"\x01\xff", "01ff"),
-        ((1, "a", Named()), "1 a kernel_map"),
-        ({"b", "a"}, "a b"),
+        ((1, "a", Named()), "1, a, kernel_map"),
+        ({"b", "a"}, "a, b"),
         (Named(), "kernel_map"),
         (object(), "object"),
     ],

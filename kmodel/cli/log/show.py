@@ -1,17 +1,17 @@
-"""``kmodel log``: look into the event logs that runs leave behind.
-
-Rich and the readers are imported where they are used: ``kmodel --help`` stays light.
-"""
+"""``kmodel log show``: the events of a run, one a line, and of a run that still goes on."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from kmodel.cli.log.run import UNFINISHED, caption, damage_of, of_a_run, opened
 
 if TYPE_CHECKING:
     from kmodel.log.filter import Filter
@@ -19,92 +19,85 @@ if TYPE_CHECKING:
     from kmodel.log.record import Record
 
 SCHEMA = "kmodel.log/1"
-DAMAGED = 5
+
+LOOK_AGAIN = 0.1
+"""Seconds between two looks at a log that is being followed."""
 
 
-@click.group()
-def log() -> None:
-    """Inspect the event logs of runs.
-
-    \b
-    Example:
-      kmodel log show contended_kernel_map-wait-seed7-1 --obj kernel_map
-    """
-
-
-@log.command()
-@click.argument("run")
-@click.option("--cpu", type=click.IntRange(min=0), multiple=True, help="Only this CPU, from 0.")
+@click.command()
+@of_a_run
+@click.option("--cpu", multiple=True, metavar="N|NAME", help="Only this CPU, from 0 or by name.")
 @click.option("--task", multiple=True, help="Only the task of this name.")
 @click.option("--event", multiple=True, metavar="GLOB", help="Only such events: 'lock.*'.")
 @click.option("--obj", multiple=True, metavar="GLOB", help="Only events on such objects.")
 @click.option("--since", type=click.IntRange(min=0), metavar="STEP", help="From this step on.")
 @click.option("--until", type=click.IntRange(min=0), metavar="STEP", help="To this step.")
-@click.option(
-    "--logs",
-    type=click.Path(path_type=Path),
-    default="logs",
-    show_default=True,
-    help="Where runs are.",
-)
+@click.option("--follow", is_flag=True, help="Wait for more until run.end (or Ctrl-C).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.pass_context
 def show(
-    ctx: click.Context,
     run: str,
-    cpu: tuple[int, ...],
+    logs: Path,
+    cpu: tuple[str, ...],
     task: tuple[str, ...],
     event: tuple[str, ...],
     obj: tuple[str, ...],
     since: int | None,
     until: int | None,
-    logs: Path,
+    follow: bool,
     as_json: bool,
 ) -> None:
     """Show the events of RUN, one a line, in the column of their CPU.
 
     RUN is the name of a run, a directory or a file (.gz too). Options of one kind may
     be repeated: any of them fits. "<- 37" names the event (seq) that let this one happen.
+    A run writes its log in blocks of 64 KiB, and so --follow gets it.
 
     Exit status: 0 shown, 2 no such run, 5 the file is damaged (all before is shown).
 
     \b
     Examples:
       kmodel log show contended_kernel_map-wait-seed7-1 --obj kernel_map
-      kmodel log show ./saved/events.jsonl.gz --event 'lock.*' --event mark
+      kmodel log show ./saved/events.jsonl.gz --cpu K --event 'lock.*' --event mark
       kmodel log show contended_kernel_map-wait-seed7-1 --since 30 --until 60 --json
+      kmodel log show contended_kernel_map-wait-seed8-1 --follow --event 'fault.*'
     """
     from kmodel.log.filter import Filter
-    from kmodel.log.reader import Reader
-    from kmodel.log.runs import NoSuchRun, find
 
-    try:
-        path = find(run, logs)
-    except NoSuchRun as error:
-        raise click.UsageError(str(error)) from error
-    with Reader.open(path) as reader:
-        _refuse_unknown(reader, cpu, task)
-        wanted = Filter(cpu, task, event, obj, since, until)
+    with opened(run, logs, _wait if follow else None) as reader:
+        cpus = _cpus(reader, cpu)
+        _refuse_unknown(reader, task)
+        wanted = Filter(cpus, task, event, obj, since, until)
         if as_json:
             _print_json(reader, wanted)
         else:
             _print_columns(reader, wanted)
-        if reader.damage:
-            click.echo(f"kmodel log: {reader.damage.message}", err=True)
-            ctx.exit(DAMAGED)
 
 
-def _refuse_unknown(reader: Reader, cpus: tuple[int, ...], tasks: tuple[str, ...]) -> None:
-    """A CPU or task that the run does not have is a slip, not an empty answer."""
+def _wait() -> bool:
+    sys.stdout.flush()
+    time.sleep(LOOK_AGAIN)
+    return True
+
+
+def _cpus(reader: Reader, given: tuple[str, ...]) -> tuple[int, ...]:
+    """CPUs by index; a name is that of the task on it. One that the run does not have is a
+    slip, not an empty answer."""
+    names, found = reader.tasks, []
+    for said in given:
+        if said in names:
+            found.append(names.index(said))
+        elif said.isascii() and said.isdigit() and (not names or int(said) < len(names)):
+            found.append(int(said))
+        elif names or not reader.damage:
+            known = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+            raise click.UsageError(f"There is no CPU {said!r}: this run has CPUs {known}.")
+    return tuple(found)
+
+
+def _refuse_unknown(reader: Reader, tasks: tuple[str, ...]) -> None:
     names = reader.tasks
-    if not names:
-        return
-    for cpu in cpus:
-        if cpu >= len(names):
-            last = len(names) - 1
-            raise click.UsageError(f"There is no CPU {cpu}: this run has CPUs 0 to {last}.")
     for task in tasks:
-        if task not in names:
+        if names and task not in names:
             raise click.UsageError(f"There is no task {task!r}: this run has {', '.join(names)}.")
 
 
@@ -121,31 +114,20 @@ def _print_columns(reader: Reader, wanted: Filter) -> None:
     if not reader.header:
         return
     shown = [0]
-    click.echo(_caption(reader))
+    click.echo(caption(reader))
     print_lines(_passing(reader, wanted, shown), reader.tasks)
     if reader.damage is None and reader.end is None:
-        click.echo("--- unfinished: no run.end; the run was cut short, or still goes on ---")
+        click.echo(f"--- {UNFINISHED} ---")
     if not shown[0]:
         click.echo(f"None of the {reader.records} events read passes the filter.", err=True)
 
 
-def _caption(reader: Reader) -> str:
-    from kmodel.log.show import printable
-
-    known = {key: reader.header.get(key) for key in ("fix", "situation", "strategy", "seed")}
-    said = [f"{key}={value}" for key, value in known.items() if value is not None]
-    return printable(" ".join([str(reader.header.get("scenario")), *said]))
-
-
 def _print_json(reader: Reader, wanted: Filter) -> None:
     """Written as it is read: the document may be larger than memory."""
-    import attrs
-
     out = sys.stdout
     header = json.dumps(reader.header or None)
     out.write(f'{{"schema": {json.dumps(SCHEMA)}, "header": {header}, "records": [')
     for number, record in enumerate(_passing(reader, wanted, [0])):
         out.write((",\n" if number else "\n") + json.dumps(record.row()))
-    damage = attrs.asdict(reader.damage) if reader.damage else None
-    out.write(f'\n], "damage": {json.dumps(damage)}}}\n')
+    out.write(f'\n], "damage": {json.dumps(damage_of(reader))}}}\n')
     out.flush()
