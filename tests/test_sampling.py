@@ -257,7 +257,7 @@ def test_what_was_seen_beside_is_shrunk_too(tmp_path: Path) -> None:
     assert finding.shrunk is not None
     assert (finding.shrunk["tasks"], finding.shrunk["preemptions"]) == (2, 1)
     assert finding.replay is not None
-    assert finding.stem == len(parse(finding.replay).choices)
+    assert finding.stem == len(parse(finding.replay).schedule()[0])
 
 
 def test_who_has_had_enough_gets_the_run_as_it_was(tmp_path: Path) -> None:
@@ -267,4 +267,4 @@ def test_who_has_had_enough_gets_the_run_as_it_was(tmp_path: Path) -> None:
     verdict = sampler.verdict()
     assert verdict.shrunk is None
     assert verdict.replay is not None
-    assert len(parse(verdict.replay).choices) == len(sampler.broken[0].schedule)
+    assert len(parse(verdict.replay).schedule()[0]) == len(sampler.broken[0].schedule)
