@@ -13,7 +13,7 @@ The floors; a module imports only lower ones:
     6  log/ case shown judge joint explain/   records; the only joint: scenario x search ->
        counting sampling smaller compare      verdict, and its story; a token of a model
        verdict revision refit trial           that was edited since
-    7  cli/                                   the command line
+    7  cli/ testing/                          the command line; stories as pytest tests
 
 Importing this loads nothing; the names below are looked up when first used.
 """
@@ -43,6 +43,7 @@ _PUBLIC = {
     "say": "kmodel.event",
     "Panic": "kmodel.panic",
     "World": "kmodel.world",
+    "check": "kmodel.testing",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -32,11 +32,11 @@ ANON_ITEMS = HEADER_ITEMS = 4
 class Machine:
     """What a scenario gets: processes to make, CPUs to put threads on, things to ask for."""
 
-    def __init__(self, params: KernelParams, fix: Fix) -> None:
+    def __init__(self, params: KernelParams, fix: Fix, world: World | None = None) -> None:
         wrong = contradictions(params)
         if wrong:
             raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
-        self.params, self.world = params, World()
+        self.params, self.world = params, world or World()
         self._spaces: list[Space] = []
         with self.world:
             self.physmem = PhysMem(params)

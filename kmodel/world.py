@@ -82,7 +82,10 @@ def tested(check: Check, test: Callable[[], str | None]) -> str | None:
 
 
 class World:
-    """What a scenario builds. Nothing in it changes once a run has begun."""
+    """What a scenario builds. Nothing in it changes once a run has begun.
+
+    ``rests``: a state in which nobody can step is no deadlock if this says so.
+    """
 
     def __init__(self) -> None:
         self.objects: list[Any] = []
@@ -90,6 +93,7 @@ class World:
         self.starts: list[Start] = []
         self.checks: list[Check] = []
         self.sometimes: list[str] = []
+        self.rests: Callable[[], bool] | None = None
         self.recorder: Recorder | None = None
 
     def __enter__(self) -> World:

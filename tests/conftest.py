@@ -1,1 +1,3 @@
 """Nothing but a place: it lets every test import ``worlds``, which lies beside it."""
+
+pytest_plugins = ["pytester"]

@@ -131,7 +131,7 @@ class Bounded(Search):
         graph.leaf[number] = tuple(leaves)
         able = sum(leaf is not None for leaf in leaves)
         self._left += able
-        self.stuck = self.stuck or not able
+        self.stuck = self.stuck or not (able or graph.rests(number))
 
     def _follow(self, number: int, task: int) -> int:
         """Where a step leads that a schedule within the bound takes."""

@@ -150,6 +150,14 @@ class Execution:
                 self._end_with("done", "")
         return self.outcome is not None
 
+    def stick(self) -> None:
+        """Nobody can step: a deadlock, unless the world may rest so."""
+        rests = self.world.rests
+        if rests is not None and rests():
+            self.stop("done", "")
+        else:
+            self.stop("deadlock", deadlock_message(self))
+
     def stop(self, kind: str, message: str) -> None:
         """End the run from outside: nobody can step, or a bound was reached."""
         self._end_with(kind, message)
@@ -256,7 +264,7 @@ def next_choice(
         return None
     able = execution.enabled()
     if not able:
-        execution.stop("deadlock", deadlock_message(execution))
+        execution.stick()
         return None
     return strategy.choose(able, current)
 

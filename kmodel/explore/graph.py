@@ -75,6 +75,7 @@ class Graph:
         self.stopped_by: str | None = None
         self.transitions = 0
         self.seconds = 0.0
+        self._rests = Predicate(world.rests) if world.rests else None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -125,11 +126,16 @@ class Graph:
         return list(states)
 
     def dead_ends(self) -> Iterator[int]:
-        """States in which nobody can step though an obliged task has not ended."""
+        """States in which nobody can step though an obliged task has not ended, and the world
+        may not rest so."""
         nobody = (NOWHERE,) * len(self.world.tasks)
         for number, row in enumerate(self.succ):
-            if row == nobody and self.leaf[number]:
+            if row == nobody and self.leaf[number] and not self.rests(number):
                 yield number
+
+    def rests(self, number: int) -> bool:
+        """Is a state in which nobody can step an end like any other?"""
+        return self._rests is not None and bool(self._rests.value(self.state(number), self.world))
 
 
 class Search:

@@ -14,7 +14,7 @@ import attrs
 
 from kmodel.explore.bounded import Bounded, Kind
 from kmodel.explore.drive import Tick, drive, recheck
-from kmodel.explore.execution import Execution, Observer, Outcome, deadlock_message, run
+from kmodel.explore.execution import Execution, Observer, Outcome, run
 from kmodel.explore.graph import Limits, Order, Search
 from kmodel.explore.judgement import FAIR, Found, Judgement
 from kmodel.explore.purity import building, pure
@@ -60,7 +60,9 @@ class Result:
 
     ``found`` is all that breaks, the worst first; ``excluded`` what only lock-grant rules
     out. ``bound`` says what ended the search early (``none`` if nothing), ``reached``
-    which marked places (``World.sometimes``) some run came to. Seconds are wall time.
+    which marked places (``World.sometimes``) some run came to. ``within``: nothing breaks
+    within the bound on preemptions or delays that was asked for, and all of that was
+    searched. Seconds are wall time.
     """
 
     verdict: str
@@ -74,6 +76,7 @@ class Result:
     steps: int
     seconds: float
     tasks: tuple[str, ...]
+    within: bool
     reached: dict[str, bool]
 
     @property
@@ -152,6 +155,7 @@ def search(
         steps=found.graph.transitions,
         seconds=found.graph.seconds,
         tasks=tuple(found.names),
+        within=not judged and not found.cut and not found.graph.stopped_by,
         reached=found.reached(),
     )
 
@@ -194,7 +198,7 @@ def _run(world: World, schedule: Schedule, observer: Observer | None) -> Outcome
             raise Divergence("the loop of the schedule does not come back to where it began")
         if not execution.over():
             if not execution.enabled():
-                execution.stop("deadlock", deadlock_message(execution))
+                execution.stick()
             execution.stop("loop" if schedule.loop else "open", "the schedule is over, the run not")
     finally:
         execution.close()

@@ -1,0 +1,25 @@
+"""For tests of one's own code: ``check`` and ``ConcurrentStateMachine``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kmodel.testing.checked import Broken, Undecided, check
+    from kmodel.testing.machine import ConcurrentStateMachine, concurrent
+
+_FROM = {
+    "Broken": "checked",
+    "ConcurrentStateMachine": "machine",
+    "Undecided": "checked",
+    "check": "checked",
+    "concurrent": "machine",
+}
+__all__ = ["Broken", "ConcurrentStateMachine", "Undecided", "check", "concurrent"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM:
+        return getattr(import_module(f"kmodel.testing.{_FROM[name]}"), name)
+    raise AttributeError(f"module 'kmodel.testing' has no attribute {name!r}")

@@ -1,0 +1,212 @@
+"""``kmodel.check``: stories as tests, in suites of their own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+HEAD = """
+import pytest
+import kmodel
+from kmodel import World, Atomic, operation, pause
+from kmodel.shared import shared
+from kmodel.sync.mutex import Mutex
+
+async def both(first, second):
+    await first.enter()
+    await second.enter()
+    await second.leave()
+    await first.leave()
+
+@shared
+class Counter:
+    value: Atomic[int]
+    def __init__(self):
+        self.value = 0
+    @operation(event="counter.read")
+    def read(self):
+        return self.value
+    @operation(event="counter.write")
+    def write(self, value):
+        self.value = value
+
+async def add(counter):
+    value = await counter.read()
+    await counter.write(value + 1)
+"""
+
+
+def suite(pytester: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:
+    pytester.makepyfile(test_it=HEAD + text)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+
+
+def test_a_story_that_holds_passes(pytester: pytest.Pytester) -> None:
+    text = """
+@kmodel.check
+def test_one_order(world: World):
+    one, two = Mutex("one"), Mutex("two")
+    world.task("A", both, one, two)
+    world.task("B", both, one, two)
+"""
+    suite(pytester, text).assert_outcomes(passed=1)
+
+
+def test_a_failure_ends_with_the_line_that_replays_it(pytester: pytest.Pytester) -> None:
+    text = """
+@kmodel.check
+def test_crosswise(world: World):
+    one, two = Mutex("one"), Mutex("two")
+    world.task("A", both, one, two)
+    world.task("B", both, two, one)
+"""
+    ran = suite(pytester, text)
+    ran.assert_outcomes(failed=1)
+    shown = ran.stdout.str()
+    assert "Broken: violated: deadlock" in shown
+    assert "checked.py" not in shown, "no frame of kmodel in the failure"
+    (line,) = re.findall(r"replay: pytest '(\S+)' --kmodel-replay '(\S+)'", shown)
+    again = pytester.runpytest_subprocess(line[0], "--kmodel-replay", line[1])
+    again.assert_outcomes(failed=1)
+    assert "deadlock: nobody can step: A at mutex.enter two" in again.stdout.str()
+
+
+def test_coroutines_one_a_cpu_and_fixtures(pytester: pytest.Pytester) -> None:
+    text = """
+@pytest.fixture
+def times():
+    return 2
+
+@pytest.mark.parametrize("tasks", [1, 2])
+@kmodel.check
+def test_lost_update(times, tasks):
+    counter = Counter()
+    yield_ = {f"T{n}": add(counter) for n in range(tasks)}
+    assert times == 2
+    return yield_
+
+@kmodel.check
+def test_counted(world: World, times):
+    counter = Counter()
+    for n in range(times):
+        world.task(f"T{n}", add, counter)
+    world.check("all", lambda: None if counter.value == times else "lost", when="end")
+"""
+    ran = suite(pytester, text)
+    ran.assert_outcomes(passed=2, failed=1)
+    assert "violated: invariant" in ran.stdout.str()
+
+
+def test_runs_sample_and_options_override(pytester: pytest.Pytester) -> None:
+    text = """
+@kmodel.check(runs=3)
+def test_few(world: World):
+    one, two = Mutex("one"), Mutex("two")
+    world.task("A", both, one, two)
+    world.task("B", both, two, one)
+"""
+    options = ("--kmodel-runs", "200", "--kmodel-seed", "5")
+    ran = suite(pytester, text, *options)
+    ran.assert_outcomes(failed=1)
+    assert "deadlock: nobody can step" in ran.stdout.str()
+
+
+def test_a_limit_is_no_pass_and_a_bound_is(pytester: pytest.Pytester) -> None:
+    text = """
+async def wait(n):
+    for _ in range(n):
+        await pause()
+
+def many(world):
+    for name in "ABCDE":
+        world.task(name, wait, 20)
+
+@kmodel.check(states=1000)
+def test_too_large(world: World):
+    many(world)
+
+@kmodel.check(preemptions=0)
+def test_within(world: World):
+    many(world)
+"""
+    ran = suite(pytester, text)
+    ran.assert_outcomes(passed=1, failed=1)
+    assert "Undecided: inconclusive" in ran.stdout.str()
+    assert "preemptions=2" in ran.stdout.str()
+
+
+def test_a_machine_is_booted_with_its_fix(pytester: pytest.Pytester) -> None:
+    text = """
+from kmodel import Machine
+
+def faults(m):
+    space = m.process()
+    m.cpu("A", space.fault(0x20_0000))
+    m.background("K", m.kernel_map.churn())
+
+@kmodel.check(fix="populate")
+def test_populate(m: Machine):
+    faults(m)
+
+@kmodel.check(fix="lock-retry", params={"lap": "silent"})
+def test_lock_retry(m: Machine):
+    faults(m)
+"""
+    ran = suite(pytester, text)
+    ran.assert_outcomes(passed=1, failed=1)
+    assert "violated: livelock" in ran.stdout.str()
+
+
+def test_beside_pytest_trio_and_xdist(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ntrio_mode = true\n")
+    text = """
+import trio
+
+@pytest.fixture
+async def started():
+    await trio.lowlevel.checkpoint()
+    return "A"
+
+@kmodel.check
+async def test_in_trio(world: World, started):
+    world.task(started, both, Mutex("one"), Mutex("two"))
+
+@kmodel.check
+async def test_waits(world: World):
+    await trio.sleep(0)
+
+def test_plain():
+    pass
+"""
+    for options in ((), ("-n", "2")):
+        ran = suite(pytester, text, *options)
+        ran.assert_outcomes(passed=2, failed=1)
+        assert "test_waits waits while it builds its story" in ran.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def test_x():\n    return 3", "returned 3: return coroutines"),
+        ("def test_x():\n    return [both]", "which is no coroutine"),
+        ("def test_x(world):\n    pass", "no obliged task"),
+    ],
+)
+def test_what_is_no_story_is_said(pytester: pytest.Pytester, body: str, said: str) -> None:
+    ran = suite(pytester, f"\n@kmodel.check\n{body}\n")
+    ran.assert_outcomes(failed=1)
+    assert said in ran.stdout.str()
+
+
+@pytest.mark.parametrize("option", ["--kmodel-runs=0", "--kmodel-seed=-1", "--kmodel-profile=slow"])
+def test_options_are_checked(pytester: pytest.Pytester, option: str) -> None:
+    ran = suite(pytester, "", option)
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    assert "error: argument" in ran.stderr.str()
+
+
+def test_the_plugin_loads_nothing_unless_asked(pytester: pytest.Pytester) -> None:
+    text = "import sys\ndef test_x():\n    assert 'kmodel.testing.checked' not in sys.modules"
+    pytester.makepyfile(test_clean=text)
+    pytester.runpytest_subprocess("test_clean.py").assert_outcomes(passed=1)
