@@ -43,3 +43,16 @@ def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
     assert ran.stdout.startswith("violated: deadlock\n  Q and D can never step again")
     last = [line.split()[1:] for line in ran.stdout.splitlines()[-2:]]
     assert last == [["D", "buffer.woken"], ["D", "buffer.move", "False"]]
+
+
+def test_the_tests_of_the_readme_pass(pytester: pytest.Pytester) -> None:
+    """The two blocks on tests of one's own, as files of a suite."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    (locks,) = [block for block in blocks if "@kmodel.check" in block]
+    (stack,) = [block for block in blocks if "ConcurrentStateMachine" in block]
+    crossed = locks.replace('"B", both, one, two', '"B", both, two, one')
+    pytester.makepyfile(test_locks=locks, test_stack=stack, test_crossed=crossed)
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    ran.assert_outcomes(passed=2, failed=1)
+    again = "replay: pytest 'test_crossed.py::test_one_order' --kmodel-replay '0,0,1,1'"
+    assert again in ran.stdout.str()

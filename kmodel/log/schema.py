@@ -54,6 +54,7 @@ _HEADER: Final[dict[str, Any]] = {
     "kmodel": {"type": "string", "description": "Version that wrote the log."},
     "scenario": {"type": "string"},
     "scenario_digest": _TEXT_OR_NULL,
+    "model": _TEXT_OR_NULL | {"description": "Digest of the model's source."},
     "params": {"type": "object"},
     "fix": _TEXT_OR_NULL,
     "situation": _TEXT_OR_NULL,

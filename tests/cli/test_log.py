@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from kmodel.cli.log import log
+from kmodel.cli import kmodel
 from kmodel.explore.execution import Outcome
 from kmodel.log.record import Header
 from kmodel.log.recorder import Recorder
@@ -28,7 +28,7 @@ def logs(tmp_path: Path) -> Path:
 
 
 def show(logs: Path, *args: str, env: dict[str, str] | None = None) -> Result:
-    return CliRunner(env=env).invoke(log, ["show", *args, "--logs", str(logs)])
+    return CliRunner(env=env).invoke(kmodel, ["log", "show", *args, "--logs", str(logs)])
 
 
 def test_show_prints_columns_and_no_colour_into_a_pipe(logs: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pinned
 import pytest
 from kernels import CASES, recorded
-from recorded import record
+from recorded import HEADER, record
 
 import kmodel
 from kmodel.event import EVENTS
@@ -95,6 +95,10 @@ def test_real_logs_have_no_event_and_no_field_that_the_table_lacks(
                 assert own <= set(known), event
                 assert {name for name in known if known[name].required} <= own, event
             assert log.finished
+
+
+def test_the_header_has_the_keys_of_the_schema_in_their_order() -> None:
+    assert list(json.loads(HEADER.line())) == list(made._HEADER)
 
 
 def validator() -> Any:
