@@ -24,16 +24,18 @@ IN_HASTE: Final = 2.0
 """Seconds of judging after a Ctrl-C."""
 
 
-def explore(case: Case, limits: Limits, order: Order = "dfs", tick: Tick | None = None) -> Judge:
-    """Search every schedule of ``case``, as far as ``limits`` allow, and judge it. A Ctrl-C
-    stops the search and keeps what it has."""
-    return go_on(case, Search(case.build(), limits, order), tick)
+def explore(
+    case: Case, limits: Limits, order: Order = "dfs", tick: Tick | None = None, jobs: int = 1
+) -> Judge:
+    """Search every schedule of ``case``, as far as ``limits`` allow, and judge it, in so many
+    processes (two at most are of use). A Ctrl-C stops the search and keeps what it has."""
+    return go_on(case, Search(case.build(), limits, order), tick, jobs)
 
 
-def go_on(case: Case, search: Search, tick: Tick | None = None) -> Judge:
+def go_on(case: Case, search: Search, tick: Tick | None = None, jobs: int = 1) -> Judge:
     """``explore`` with a search of ``case`` that was begun elsewhere."""
     drive(search, tick)
-    return _judge(case, Judgement(search, RESTART, NO_LIVELOCK), search.limits)
+    return _judge(case, Judgement(search, RESTART, NO_LIVELOCK), search.limits, jobs)
 
 
 def explore_within(
@@ -64,14 +66,14 @@ def explore_orbits(case: Case, limits: Limits, tick: Tick | None = None) -> Judg
     return _judge(case, found, limits)
 
 
-def _judge(case: Case, found: Judgement, limits: Limits) -> Judge:
+def _judge(case: Case, found: Judgement, limits: Limits, jobs: int = 1) -> Judge:
     """Judge in the time that is left."""
     graph = found.graph
     if graph.complete:
         recheck(case.build, graph)
     if graph.stopped_by == "interrupted":
-        return Judge(case, found, IN_HASTE)
-    return Judge(case, found, limits.earlier + limits.seconds - graph.seconds)
+        return Judge(case, found, IN_HASTE, jobs)
+    return Judge(case, found, limits.earlier + limits.seconds - graph.seconds, jobs)
 
 
 def check_live(case: Case, limits: Limits, tick: Tick | None = None) -> Verdict:

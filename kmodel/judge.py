@@ -31,14 +31,16 @@ class Judge:
     """Turns what ``found`` judges of ``case`` into verdicts. What is reported has been run
     again on fresh objects; ``Divergence`` if that differs."""
 
-    def __init__(self, case: Case, found: Judgement, seconds: float | None = None) -> None:
+    def __init__(
+        self, case: Case, found: Judgement, seconds: float | None = None, jobs: int = 1
+    ) -> None:
         self.case, self.found, self.graph = case, found, found.graph
         self.executions = 0
         self.worst: Finding | None = None
         self._began = time.monotonic() - self.graph.seconds
         self._shown: dict[Found, Finding] = {}
         with no_collector():
-            found.judge(seconds)
+            found.judge(seconds, jobs)
         self._left = None if seconds is None else self._began + self.graph.seconds + seconds
 
     def verdict(self) -> Verdict:

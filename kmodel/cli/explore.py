@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kmodel.cli.options import as_json, finish, limits, of_a_case, print_json
+from kmodel.cli.options import as_json, finish, jobs_option, limits, of_a_case, print_json
 from kmodel.cli.report import WHY, report
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Go on with that one; limits may be new.",
 )
+@jobs_option
 @limits
 @as_json
 def explore(
@@ -74,6 +75,7 @@ def explore(
     max_seconds: float,
     max_states: int,
     max_memory: int,
+    jobs: int,
     as_json: bool,
 ) -> None:
     """Search every schedule of SCENARIO (a name, or a file's path) for a verdict.
@@ -89,7 +91,6 @@ def explore(
     \b
     Examples:
       kmodel explore contended_kernel_map --fix populate
-      kmodel explore ./my_story.py --json
       kmodel explore contended_kernel_map --set cpus=3 --set faults=2 --checkpoint FILE
       kmodel explore --resume FILE --max-states 9000000
     """
@@ -129,9 +130,9 @@ def explore(
                     if checkpoint:
                         whole = kept.begin(case, bounds, order_of(search), checkpoint, note)
                     if whole:
-                        judge = go_on(case, whole, tick)
+                        judge = go_on(case, whole, tick, jobs)
                     else:
-                        judge = searched(case, bounds, search, bound, tick, told)
+                        judge = searched(case, bounds, search, bound, tick, told, jobs)
                     verdict, worst = judge.verdict(), judge.worst
                     if smaller and worst and "interrupted" not in verdict.evidence.bound:
                         again = partial(searched, search=search, bound=bound, tick=tick)
@@ -161,6 +162,7 @@ def searched(
     bound: int | None,
     tick: Tick | None,
     told: Callable[[Level], None] | None = None,
+    jobs: int = 1,
 ) -> Judge:
     """The search that was asked for, from its beginning."""
     from kmodel.joint import explore, explore_orbits, explore_within
@@ -170,7 +172,7 @@ def searched(
         return explore_within(case, bounds, kind, 2 if bound is None else bound, tick, told)
     if search == "symmetric":
         return explore_orbits(case, bounds, tick)
-    return explore(case, bounds, order_of(search), tick)
+    return explore(case, bounds, order_of(search), tick, jobs)
 
 
 def order_of(search: str) -> Order:

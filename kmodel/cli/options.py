@@ -58,6 +58,13 @@ def limits(command: Command) -> Command:
     return command
 
 
+jobs_option = click.option(
+    "--jobs",
+    default=os.cpu_count() or 1,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes (all cores).",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 

@@ -51,6 +51,11 @@ def ticking(call: Callable[[], None]) -> Iterator[None]:
             signal.signal(signal.SIGALRM, before)
 
 
+def forked() -> None:
+    """In a forked child: no timer of the parent ticks here, so begin anew."""
+    _called.clear()
+
+
 @contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
     """Raise ``OutOfTime`` inside, once, when so many seconds have passed."""

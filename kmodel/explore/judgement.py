@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from kmodel.explore.alarm import OutOfTime, deadline
+from kmodel.explore.aside import Aside
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.graph import Graph, Search, Violation
 from kmodel.explore.lasso import easiest
@@ -34,6 +35,10 @@ STAGES: Final = {
     "excluded": "what lock-grant rules out",
 }
 """What is judged, in this order, and what it is called."""
+LIVENESS: Final = ("hanging", "repeating", "excluded")
+"""The stages that a second process takes over."""
+WORTH_IT: Final = 20_000
+"""States from which on it does."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,22 +83,47 @@ class Judgement:
         self.cut: str | None = None
         self.names = [task.name for task in self.graph.world.tasks]
 
-    def judge(self, seconds: float | None) -> None:
+    def judge(self, seconds: float | None, jobs: int = 1) -> None:
         """Judge every stage, or (after so many seconds, or at a Ctrl-C) only the first ones;
-        the others are then ``unjudged``, and ``cut`` says why."""
-        done = 0
+        the others are then ``unjudged``, and ``cut`` says why. With two ``jobs`` liveness
+        is judged in a process beside this one."""
+        apart = LIVENESS if jobs > 1 and len(self.graph) >= WORTH_IT else ()
+        here = [stage for stage in self.stages if stage not in apart]
+        there = [stage for stage in self.stages if stage in apart]
+        if there:
+            with Aside(lambda: self._stages(there, seconds)) as aside:
+                found = self._stages(here, seconds)
+                told = None if self.cut == "interrupted" else self._fetched(aside)
+            if told is None and not self.cut:
+                told = self._stages(there, seconds)
+            found |= told or {}
+        else:
+            found = self._stages(here, seconds)
+        self.unjudged = [stage for stage in self.stages if stage not in found]
+        self.__dict__.update({stage: [] for stage in self.unjudged} | found)
+
+    def _stages(self, stages: list[str], seconds: float | None) -> dict[str, list[Found]]:
+        """What these stages find, as far as time allows."""
+        found: dict[str, list[Found]] = {}
         try:
             with deadline(seconds):
-                for stage in self.stages:
-                    getattr(self, stage)
-                    done += 1
+                for stage in stages:
+                    found[stage] = getattr(self, stage)
         except OutOfTime:
             self.cut = "out of time"
         except KeyboardInterrupt:
             self.cut = "interrupted"
-        self.unjudged = list(self.stages)[done:]
-        for stage in self.unjudged:
-            self.__dict__[stage] = []
+        return found
+
+    def _fetched(self, aside: Aside) -> dict[str, list[Found]] | None:
+        try:
+            found: dict[str, list[Found]] | None = aside.result()
+        except KeyboardInterrupt:
+            self.cut = "interrupted"
+            return None
+        if found is not None and len(found) < len(LIVENESS):
+            self.cut = "out of time"
+        return found
 
     @cached_property
     def violated(self) -> list[Found]:
