@@ -53,7 +53,8 @@ class Case:
             params |= situations.load(situation).params
         with building():
             loaded = story.load(name)
-        own, kernel = settings.structure(loaded.own, params | given, not loaded.bare)
+        built = {} if loaded.bare else _built(fix or DEFAULT_FIX, given)
+        own, kernel = settings.structure(loaded.own, params | built | given, not loaded.bare)
         if not loaded.bare:
             return cls(loaded, own, kernel, fix or DEFAULT_FIX, situation)
         if fix or situation:
@@ -104,3 +105,16 @@ class Case:
             assumptions=ASSUMPTIONS,
             pools={pool.name: pool.nout for pool in world.objects if isinstance(pool, Pool)},
         )
+
+
+def _built(fix: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What makes a kernel the one with that fix. ``UsageError`` if something else is given;
+    sizes may differ."""
+    built = dict(fixes.load(fix).params)
+    for key, value in built.items():
+        if isinstance(value, str) and given.get(key, value) != value:
+            raise settings.UsageError(
+                f"{key}={given[key]}: fix {fix!r} is the one with {key}={value}; leave {key} out, "
+                "or take another fix."
+            )
+    return built

@@ -7,6 +7,7 @@ data, so that units can be judged by several processes with the same result.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -81,16 +82,20 @@ def _short(properties: dict[str, Verdict]) -> dict[str, Any]:
     return {name: {key: getattr(v, key) for key in keys} for name, v in properties.items()}
 
 
-def units(chosen: list[str], where: list[str], given: dict[str, Any], limits: Limits) -> list[Unit]:
-    """What there is to judge. A parameter that is ``given`` is no variant any more.
+def units(
+    chosen: list[str], places: list[str], given: dict[str, Any], limits: Limits
+) -> list[Unit]:
+    """What there is to judge: each fix in each situation, in every variant of both. A
+    parameter that is ``given`` is no variant any more.
 
     Raises ``UsageError`` for parameters that cannot be.
     """
     found: list[Unit] = []
-    for situation in map(situations.load, where):
+    for situation in map(situations.load, places):
         for fix in chosen:
-            for combination in situation.combinations():
-                variant = {key: given.get(key, value) for key, value in combination.items()}
+            pairs = itertools.product(situation.combinations(), fixes.load(fix).combinations())
+            for where, how in pairs:
+                variant = {key: given.get(key, value) for key, value in (where | how).items()}
                 unit = Unit(fix, situation.name, variant, given, limits)
                 if unit not in found:
                     Case.of(situation.scenario, given | variant, fix, situation.name)

@@ -40,6 +40,7 @@ EVENTS: Final[dict[str, str]] = {
     "pool.fail": "pool_get(PR_NOWAIT) gave NULL; why says so, nfail goes up",
     "pool.wait": "pool_get(PR_WAITOK) queued a request; why says so",
     "pool.put": "pool_put",
+    "pool.refill": "a page was added to a pool for whoever comes next",
     "pool.requests": "the list of queued requests is looked at or changed",
     "pmap.enter": "pmap_enter made a mapping",
     "pmap.fail": "pmap_enter returned ENOMEM",

@@ -12,19 +12,18 @@ from typing import Final
 
 from kmodel.event import mark, say
 from kmodel.fixes import Fix
-from kmodel.panic import Panic
 from kmodel.param import PAGE_SHIFT, PAGE_SIZE, KernelParams
 from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import check_address
 from kmodel.point import Loop, procedure
 from kmodel.shared import Hidden, shared
+from kmodel.sync.channel import assert_nothing_held
 from kmodel.table import oracle
 from kmodel.vm.amap import AnonPool
 from kmodel.vm.km import KernelMemory
 from kmodel.vm.map import UserMap
 from kmodel.vm.physmem import PhysMem
-from kmodel.world import curcpu
 
 ERESTART: Final = -1
 EFAULT: Final = 14
@@ -92,11 +91,16 @@ async def uvm_fault(space: Space, va: int, write: bool) -> int:
     """Resolve a fault at ``va``: 0, EFAULT or ENOMEM. Nothing bounds the restarts, and
     no signal is looked at between them. Held: nothing."""
     say("fault.begin", obj=space.name, va=hex(va))
+    fix = space.kernel.fix
+    if fix.before_locks is not None:
+        await fix.before_locks(space.kernel, space, va)
     loop = Loop()
     while True:
         loop.head()
         error = await _once(space, va, write)
         if error != ERESTART:
+            if fix.at_end is not None:
+                await fix.at_end(space.kernel, space, va)
             return error
         say("fault.restart", obj=space.name, va=hex(va))
         mark("a fault was restarted")
@@ -116,15 +120,15 @@ async def _once(space: Space, va: int, write: bool) -> int:
             return error
         anon = amap.slots[va >> PAGE_SHIFT]
     assert anon is not None
-    error = await space.pmap.pmap_enter(va, anon[1], write, canfail=True)
+    failed = await space.pmap.pmap_enter(va, anon[1], write, canfail=True)
     await unlockall(space)
-    if not error:
+    if not failed:
         return 0
-    # pmap_enter's own error is not looked at: every failure counts as "no memory"
+    # the error itself is not looked at here: every failure counts as "no memory"
     if kernel.uvm_swapisfull():
         return ENOMEM
     assert_nothing_held("flt_pmfail")
-    await kernel.fix.after_failure(kernel, space, va)
+    await kernel.fix.after_failure(kernel, space, va, failed)
     return ERESTART
 
 
@@ -139,7 +143,7 @@ async def _promote(space: Space, va: int) -> int:
     anon = await kernel.anons.uvm_analloc()
     pages = None
     if anon is not None:
-        pages = await kernel.physmem.getpages(1, waitok=False, usereserve=False)
+        pages = await kernel.km.cache.getpages(1, waitok=False, usereserve=False)
     if anon is not None and pages is not None:
         amap.slots[va >> PAGE_SHIFT] = (anon, pages[0])
         return 0
@@ -160,14 +164,3 @@ async def unlockall(space: Space) -> None:
     """uvmfault_unlockall: amap, then map."""
     await space.map.amap.am_lock.exit()
     await space.map.unlock()
-
-
-@procedure
-def assert_nothing_held(where: str) -> None:
-    """At a place where a fault waits it must hold no lock of any kind."""
-    held = curcpu().held
-    if held:
-        raise Panic(
-            f"{where}: {curcpu().name} would wait holding {', '.join(lock.name for lock in held)}",
-            culprits=tuple(lock.name for lock in held),
-        )

@@ -8,19 +8,20 @@ pages and addresses directly, without locks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
-from kmodel.param import PAGE_SIZE, KernelParams, contradictions
+from kmodel.param import KernelParams, contradictions
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.point import Task
 from kmodel.settings import UsageError
 from kmodel.vm.amap import AnonPool
 from kmodel.vm.km import KernelMemory, SinglePages
-from kmodel.vm.kmap import KERNBASE, KernelMap
+from kmodel.vm.kmap import KernelMap
 from kmodel.vm.physmem import PhysMem
 from kmodel.vm.pool import Pool
 from kmodel.world import World
@@ -41,11 +42,10 @@ class Machine:
         with self.world:
             self.physmem = PhysMem(params)
             self._km = KernelMemory(params, self.physmem)
-            self._single = SinglePages(self.physmem, self._km.kmpages, HEADER_ITEMS)
-            pools = PmapPools(params, self._km, self._single)
-            anons = AnonPool(SinglePages(self.physmem, self._km.kmpages, ANON_ITEMS))
+            pools = PmapPools(params, self._km, self._km.single(HEADER_ITEMS))
+            anons = AnonPool(self._km.single(ANON_ITEMS))
             self.kernel = Kernel(params, self.physmem, self._km, anons, pools, fix)
-            self._daemon = PageDaemon(params, self.physmem)
+            self._daemon = PageDaemon(params, self.physmem, self.kernel)
         self._boot()
         self._standing_checks()
 
@@ -81,12 +81,14 @@ class Machine:
 
     def sometimes(self, sentence: str) -> None:
         """Some run must reach the place marked so, or the verdict is ``vacuous``."""
-        self.world.sometimes.append(sentence)
+        self.world.sometimes.append(self.kernel.pmap_pools.window(sentence))
 
     def finish(self) -> World:
         """Called once the scenario is built: the page daemon gets its CPU."""
         start = self._daemon.uvm_pageout
-        self.world.task("pagedaemon", start, obliged=False, daemon=True)
+        daemon = self.world.task("pagedaemon", start, obliged=False, daemon=True)
+        if self.kernel.fix.daemon_step is not None:
+            self.world.check("page daemon purity", partial(self._impure, daemon), judged=False)
         return self.world
 
     def _boot(self) -> None:
@@ -106,40 +108,41 @@ class Machine:
         while len(pool.free) < stock:
             allocator = pool.allocator
             assert isinstance(allocator, SinglePages)
-            if not self._km.kmpages.free or not self.physmem.free:
+            items = allocator.boot()
+            if items is None:
                 raise UsageError(
                     "Parameters that cannot be: "
                     f"{pool.name}: no page or address left at boot for {stock} items; "
                     "raise km_pages or npages"
                 )
-            self.physmem.take(1)
-            pool.prime(allocator.carve(self._km.kmpages.take()))
+            pool.prime(items)
 
     def _boot_vp(self) -> Vp:
         """A table page, taken as pool_get would, with nobody to wait for."""
-        pools, kmap = self.kernel.pmap_pools, self.kernel_map
-        first = kmap.find(2)
-        if (
-            first is None
-            or self.physmem.nfree() < 2
-            or not self._km.entries.free
-            or (not pools.headers.free)
-        ):
+        vp = self.kernel.pmap_pools.boot_vp()
+        if vp is None:
             raise UsageError(
                 "Parameters that cannot be: no room at boot for a page-table page; raise "
                 "kva_pages, npages, entry_stock or header_stock"
             )
-        kmap.used |= 3 << first
-        kmap.entry[first] = _take(self._km.entries)
-        self._km.backing[first] = self.physmem.take(2)
-        _take(pools.headers)
-        pools.vp_pool.nout += 1
-        vp = pools.vp(KERNBASE + first * PAGE_SIZE)
-        vp.live = True
         return vp
 
     def _standing_checks(self) -> None:
         self.world.check("no leak", self._leak, when="end", kind="leak")
+
+    def _impure(self, daemon: Task) -> str | None:
+        """Property: the page daemon never waits for memory, kernel_map, a pool, addresses."""
+        km, pools = self._km, self.kernel.pmap_pools
+        if daemon in self.physmem.uvmexp_free.sleepers:
+            return "the page daemon waits for memory, which only it can free"
+        if km.kernel_map.lock.asleep(daemon):
+            return "the page daemon waits for the lock of kernel_map"
+        for pool in (pools.vp_pool, pools.pted_pool, pools.headers, km.entries):
+            if daemon in pool.waiters.sleepers:
+                return f"the page daemon waits for an item of the {pool.name}"
+        if daemon in km.kmpages.chan.sleepers:
+            return "the page daemon waits for the stock of one-page addresses"
+        return None
 
     def _check_space(self, space: Space) -> None:
         pmap = space.pmap
@@ -174,28 +177,29 @@ class Machine:
             anons += len(space.map.amap.slots.used)
         ranges = sum(1 for pages in self._km.backing if pages is not None)
         pools = self.kernel.pmap_pools
+        headed = pools.memory.held() // 2 if pools.memory.headers is not None else 0
         for pool, want, what in (
             (pools.vp_pool, vps, "table pages linked"),
-            (pools.pted_pool, pteds, "descriptors linked"),
+            (pools.pted_pool, 0 if pools.inline else pteds, "descriptors linked"),
             (self.kernel.anons.pool, anons, "anons in amaps"),
             (self._km.entries, ranges, "ranges in kernel_map"),
-            (pools.headers, ranges, "pool pages with a header"),
+            (pools.headers, headed, "pool pages with a header"),
         ):
-            if pool.nout != want:
-                return f"{pool.name}: {pool.nout} items are out, and there are {want} {what}"
-        pages = [page for backing in self._km.backing for page in backing or ()]
-        used = len(pages) + self._km.kmpages.next + anons
+            out = pool.nout - (pool.cache.held() if pool.cache else 0)
+            if out != want:
+                return f"{pool.name}: {out} items are out, and there are {want} {what}"
+        singles = sum(
+            -(-(len(pool.free) + pool.nout) // pool.allocator.items)
+            for pool in (pools.pted_pool, self.kernel.anons.pool, self._km.entries, pools.headers)
+            if isinstance(pool.allocator, SinglePages)
+        )
+        used = pools.memory.held() + self._km.cache.held() + singles + anons
         if self.physmem.npages - self.physmem.nfree() != used:
             return (
                 f"{self.physmem.npages - self.physmem.nfree()} pages are taken, and {used} are "
                 "accounted for"
             )
         return None
-
-
-def _take(pool: Pool) -> int:
-    pool.nout += 1
-    return pool.take()
 
 
 def _count(item: Vp | Pted | None) -> tuple[int, int]:

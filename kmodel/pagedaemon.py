@@ -2,18 +2,21 @@
 
 Source: sys/uvm/uvm_pdaemon.c 1.101, 1.137, 1.148 (uvm_pageout). Left out: scanning
 and pageout (nothing is on the page queues), buffer cache, drain of page caches,
-queued pmas.
+queued pmas. A fix may add a step to the lap.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kmodel.event import mark, say
 from kmodel.param import KernelParams
 from kmodel.point import Loop
 from kmodel.shared import shared
 from kmodel.vm.physmem import PhysMem
+
+if TYPE_CHECKING:
+    from kmodel.fault import Kernel
 
 
 @shared
@@ -26,9 +29,10 @@ class PageDaemon:
 
     physmem: Final[PhysMem]
     lap: Final[str]
+    kernel: Final[Kernel]
 
-    def __init__(self, p: KernelParams, physmem: PhysMem) -> None:
-        self.physmem, self.lap = physmem, p.lap
+    def __init__(self, p: KernelParams, physmem: PhysMem, kernel: Kernel) -> None:
+        self.physmem, self.lap, self.kernel = physmem, p.lap, kernel
 
     async def uvm_pageout(self) -> None:
         """Sleep until asked, do a lap, for ever.
@@ -44,7 +48,10 @@ class PageDaemon:
             shortage = mem.freetarg - mem.nfree()
             await mem.fpageqlock.leave()
             say("daemon.lap", shortage=max(shortage, 0))
-            if shortage <= 0 and self.lap == "silent":
+            short = shortage > 0
+            if self.kernel.fix.daemon_step is not None:
+                short = await self.kernel.fix.daemon_step(self.kernel) or short
+            if not short and self.lap == "silent":
                 mark("a page-daemon lap without shortage woke nobody")
                 continue
             await mem.fpageqlock.enter()

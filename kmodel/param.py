@@ -12,6 +12,8 @@ import attrs
 
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
+MAX_CPUS: Final = 16
+"""What is kept for each CPU has so many cells."""
 
 
 def _at_least(low: int, high: int) -> list[Any]:
@@ -57,6 +59,37 @@ class KernelParams:
         ("hold", "alloc"),
         "what a kernel-map churner does under the lock: only hold it, or take and give a range",
     )
+    pool_memory: str = choice(
+        "kernel_map",
+        ("kernel_map", "intrsafe", "direct"),
+        "where page-table pages get addresses: kernel_map, interrupt-safe map, or a direct map "
+        "(then single pages have one too)",
+    )
+    pmap_pools: str = choice(
+        "pool",
+        ("pool", "wrapper", "inline", "reserved"),
+        "pmap's pools: as they are, a thin wrapper over pages, descriptors inside the tables, or "
+        "NOWAIT gets served from what the thread took before",
+    )
+    pmap_error: str = choice(
+        "errno", ("errno", "cause"), "what a failing pmap_enter returns: ENOMEM, or why"
+    )
+    daemon_refill: str = choice(
+        "waitok",
+        ("waitok", "trylock"),
+        "daemon-refill: how the page daemon allocates for pools",
+    )
+    refill_items: int = size(1, 1, 16, "refill, daemon-refill: items that a refill aims at")
+    retry_free: int = size(
+        0, 0, 4096, "lock-retry: pages that must be free beyond what an allocation leaves alone"
+    )
+    kmem_pages: int = size(16, 0, 256, "pages of the interrupt-safe map left for the pools")
+    pool_cache: int = size(
+        0, 0, 8, "items in a list of the pmap pools' per-CPU caches, two a CPU; 0 is none"
+    )
+    page_cache: int = size(
+        0, 0, 8, "pages in a magazine of the per-CPU page caches, two a CPU; 0 is none"
+    )
     npages: int = size(64, 4, 4096, "physical pages")
     reserve_kernel: int = size(2, 0, 64, "pages only the kernel may take")
     reserve_pagedaemon: int = size(1, 0, 64, "pages only the page daemon may take")
@@ -76,6 +109,10 @@ class KernelParams:
 def contradictions(p: KernelParams) -> list[str]:
     """What no machine can be, one sentence each."""
     wrong: list[str] = []
+    if p.pool_memory == "intrsafe" and p.pmap_pools == "wrapper":
+        wrong.append(
+            "pool_memory=intrsafe and pmap_pools=wrapper: no wrapper over that map is modelled"
+        )
     if p.reserve_kernel >= p.npages:
         wrong.append(f"reserve_kernel ({p.reserve_kernel}) must be below npages ({p.npages})")
     if p.reserve_pagedaemon > p.reserve_kernel:

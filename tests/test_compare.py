@@ -57,6 +57,23 @@ def test_what_is_given_is_not_varied() -> None:
     assert [unit.variant for unit in work("wait", given=given)] == [given]
 
 
+def test_what_a_fix_leaves_open_is_varied_too() -> None:
+    """Each variant of the situation with each of the fix; one that is given is none."""
+    found = [unit.variant for unit in work("daemon-refill")]
+    flavours = [{"daemon_refill": "waitok"}, {"daemon_refill": "trylock"}]
+    assert found == [where | how for where in VARIANTS for how in flavours]
+    found = [unit.variant for unit in work("daemon-refill", given={"daemon_refill": "trylock"})]
+    assert found == [where | flavours[1] for where in VARIANTS]
+
+
+def test_a_fix_cannot_be_taken_out_of_itself() -> None:
+    """What makes a kernel the fix that it is cannot be set to something else; its sizes can."""
+    with pytest.raises(UsageError, match="pool_memory=direct: fix 'intrsafe' is the one with"):
+        work("intrsafe", given={"pool_memory": "direct"})
+    assert work("page-wrapper", given={"page_cache": 1})
+    assert work("wait", given={"pool_memory": "direct"})
+
+
 def test_what_cannot_be_is_refused_before_anything_is_judged() -> None:
     """A value that no machine can have is an error of the user, not an empty table."""
     with pytest.raises(UsageError, match="lap"):
@@ -95,7 +112,9 @@ def test_the_worst_variant_is_the_headline() -> None:
     for one in matrix():
         worst = one.worst.verdict.badness()
         assert all(worst <= judged.verdict.badness() for judged in one.variants)
-        assert [judged.unit.variant for judged in one.variants] == VARIANTS
+        own = fixes.load(one.fix).combinations()
+        expected = [where | how for where in VARIANTS for how in own]
+        assert [judged.unit.variant for judged in one.variants] == expected
 
 
 def test_a_cells_document_is_the_worst_verdict_with_all_variants() -> None:

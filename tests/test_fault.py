@@ -4,15 +4,21 @@ import pytest
 from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search, stuck
 
 from kmodel import fixes
-from kmodel.fault import EFAULT, Kernel, Space, assert_nothing_held
+from kmodel.fault import EFAULT, Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.machine import Machine
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.pmap.pmap import ENOMEM
 from kmodel.pmap.pte import Slot
+from kmodel.sync.channel import assert_nothing_held
 from kmodel.world import curcpu
 
 VA = 0x20_0000
+
+NEVER_REFUSED = ("intrsafe", "direct", "reserve")
+"""Fixes with which no pmap_enter depends on the lock of kernel_map."""
+
+REFUSED = [name for name in fixes.names() if name not in NEVER_REFUSED]
 
 
 def contended(fix, **params):
@@ -102,7 +108,7 @@ def test_no_swap_at_all_counts_as_full():
     assert boot(swap_pages=0).kernel.uvm_swapisfull()
 
 
-@pytest.mark.parametrize("fix", fixes.names())
+@pytest.mark.parametrize("fix", REFUSED)
 def test_a_failure_with_swap_full_is_enomem(fix):
     """The swap test comes before any fix: the process is killed at its first failure."""
     m, _, steered = held_map(fix, swap_used=100)
@@ -166,7 +172,7 @@ def test_without_memory_the_fault_waits_for_what_it_lacks(missing, params, why):
 # --- restarts -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fix", fixes.names())
+@pytest.mark.parametrize("fix", REFUSED)
 def test_the_page_of_a_failed_pass_is_kept(fix):
     """The restarted fault maps the anon and the page that it made before it failed."""
     m, space, steered = held_map(fix)
@@ -189,7 +195,7 @@ def test_in_every_order_a_finished_fault_has_one_page(fix):
     m, space = contended(fix)
     graph = search(m.world)
     assert [wrong for wrong in graph.violations if wrong.judged] == []
-    assert "a fault was restarted" in marks(graph)
+    assert ("a fault was restarted" in marks(graph)) is (fix in REFUSED)
 
     def page():
         ((_, anon),) = space.map.amap.slots.used
@@ -202,7 +208,7 @@ def test_in_every_order_a_finished_fault_has_one_page(fix):
 def test_no_lock_is_held_where_a_fault_waits():
     """Map, amap and pmap are all left before the fix runs."""
 
-    async def look_around(kernel, space, va):
+    async def look_around(kernel, space, va, error):
         assert curcpu().held == ()
         assert space.pmap.pm_mtx not in curcpu().held
 
@@ -234,7 +240,7 @@ def test_a_kernel_is_built_with_its_fix():
     """What happens after a failure is the fix's, whatever it is."""
     called = []
 
-    async def note(kernel, space, va):
+    async def note(kernel, space, va, error):
         assert isinstance(kernel, Kernel)
         assert isinstance(space, Space)
         called.append(hex(va))

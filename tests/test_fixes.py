@@ -4,23 +4,24 @@ import pytest
 from worlds import Steered, at_end, boot, done, marks, search, stuck
 
 from kmodel import fixes
+from kmodel.pmap.pmap import ENOMEM
 from kmodel.pmap.pte import Slot
 
 VA = 0x20_0000
 
 
-def after_failure(fix, **params):
+def after_failure(fix, error=ENOMEM, **params):
     """One task that does what a fault does after a failure, and nothing else."""
     m = boot(fix, **params)
     space = m.process()
-    m.cpu("A", m.kernel.fix.after_failure, m.kernel, space, VA)
+    m.cpu("A", m.kernel.fix.after_failure, m.kernel, space, VA, error)
     return m, space
 
 
 def test_the_fixes_come_in_the_order_of_the_thread():
-    """Those of the thread first, any other after them by name."""
-    assert fixes.names()[:3] == ["wait", "lock-retry", "populate"]
-    assert fixes.names()[3:] == sorted(fixes.names()[3:])
+    """Those that its question is about first, the other proposals as they come up in it."""
+    assert fixes.names()[:3] == ["wait", "lock-retry", "populate"] == list(fixes.THREAD)
+    assert tuple(fixes.names()) == fixes.ORDER
 
 
 @pytest.mark.parametrize("name", fixes.names())
@@ -99,6 +100,15 @@ def test_lock_retry_waits_for_memory_that_is_missing():
     graph = search(m.world)
     assert ("chan.sleep", "&uvmexp.free") in done(graph)
     assert ("lock.acquire", "kernel_map") not in done(graph)
+
+
+@pytest.mark.parametrize(("retry_free", "waits"), [(0, False), (64, True)])
+def test_lock_retry_takes_so_much_free_memory_for_enough(retry_free, waits):
+    """The threshold that its author doubts is a parameter."""
+    m, _ = after_failure("lock-retry", retry_free=retry_free)
+    graph = search(m.world)
+    assert (("chan.sleep", "&uvmexp.free") in done(graph)) is waits
+    assert (("lock.acquire", "kernel_map") in done(graph)) is not waits
 
 
 # --- populate -----------------------------------------------------------------------------

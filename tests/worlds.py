@@ -39,7 +39,8 @@ class Cell:
 
 def boot(fix: str = "wait", **params: Any) -> Machine:
     """A machine with that fix; the page daemon is there only after ``finish``."""
-    return Machine(KernelParams(**params), fixes.load(fix))
+    loaded = fixes.load(fix)
+    return Machine(KernelParams(**(dict(loaded.params) | params)), loaded)
 
 
 class Refused(Exception):

@@ -57,10 +57,11 @@ def compare(
     from kmodel.cli.progress import counting
     from kmodel.compare import SCHEMA, cells, default_jobs, everything, judge_all, units
     from kmodel.explore.graph import Limits
+    from kmodel.fixes import THREAD
     from kmodel.settings import UsageError, did_you_mean, parse_sets
 
     all_fixes, all_situations = everything()
-    chosen = list(dict.fromkeys(fix)) or all_fixes
+    chosen = list(dict.fromkeys(fix)) or (all_fixes if all_of_them else list(THREAD))
     places = list(dict.fromkeys(where)) or all_situations
     for word, names, what in (
         (chosen, all_fixes, "fix"),

@@ -1,20 +1,49 @@
-"""Ways out: what the fault path does when ``pmap_enter`` fails.
+"""Ways out: what a kernel does about a ``pmap_enter`` that fails.
 
 One small file a fix, found by its name. Each has ``SUMMARY`` (one line, cites the
-thread) and ``async def after_failure(kernel, space, va)``: called with no lock
-held, after the swap-full test; when it returns, the fault is restarted.
+thread) and ``async def after_failure(kernel, space, va, error)``: called with no lock
+held, after the swap-full test; when it returns, the fault is restarted. What else it may
+have, each of them left out by most:
+
+    PARAMS              the machine's parameters that make this kernel what it is
+    VARIANTS            parameters that its author left open: tried in every combination
+    before_locks(...)   called once a fault, before its first lock: kernel, space, va
+    at_end(...)         called when the fault is over, nothing held: kernel, space, va
+    daemon_step(kernel) called in each lap of the page daemon: was anything short?
+
+``uvm_anwait``, which the thread compares with all this, is no fix: it is about anons, on
+the way of every fault of every kernel here (``fault._promote``), whatever is done about
+``pmap_enter``. ``refill`` with ``refill_items`` 1 is the same thing for the pmap's pools.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import pkgutil
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-AfterFailure = Callable[[Any, Any, int], Coroutine[Any, Any, None]]
+if TYPE_CHECKING:
+    from kmodel.fault import Kernel, Space
+    from kmodel.vm.pool import Cause
+
+AfterFailure = Callable[["Kernel", "Space", int, "int | Cause"], Coroutine[Any, Any, None]]
+AroundFault = Callable[["Kernel", "Space", int], Coroutine[Any, Any, None]]
+DaemonStep = Callable[["Kernel"], Coroutine[Any, Any, bool]]
+
+THREAD: Final = ("wait", "lock-retry", "populate")
+"""What the thread's question is about: the kernel as it was, the hack, the diff."""
+
+ORDER: Final = (
+    *THREAD,
+    *("refill", "daemon-refill", "intrsafe", "direct", "page-wrapper"),
+    *("reserve", "cause", "fewer-pools"),
+)
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -24,14 +53,23 @@ class Fix:
     name: str
     summary: str
     after_failure: AfterFailure
+    before_locks: AroundFault | None = None
+    at_end: AroundFault | None = None
+    daemon_step: DaemonStep | None = None
+    params: Mapping[str, Any] = _NOTHING
+    variants: Mapping[str, tuple[Any, ...]] = _NOTHING
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """What makes this kernel what it is, with every variant of what was left open."""
+        values = itertools.product(*self.variants.values())
+        return [dict(zip(self.variants, chosen)) for chosen in values]
 
 
 def names() -> list[str]:
     """Every fix there is: the modules of this package, in the order of the thread."""
-    found = [module.name for module in pkgutil.iter_modules(__path__)]
-    order = {name: rank for rank, name in enumerate(("wait", "lock_retry", "populate"))}
-    found.sort(key=lambda name: (order.get(name, len(order)), name))
-    return [name.replace("_", "-") for name in found]
+    found = [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
+    order = {name: rank for rank, name in enumerate(ORDER)}
+    return sorted(found, key=lambda name: (order.get(name, len(order)), name))
 
 
 def load(name: str) -> Fix:
@@ -39,4 +77,11 @@ def load(name: str) -> Fix:
     if name not in names():
         raise KeyError(name)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    return Fix(name, module.SUMMARY, module.after_failure)
+    hooks = {
+        hook: getattr(module, hook, None) for hook in ("before_locks", "at_end", "daemon_step")
+    }
+    params = MappingProxyType(getattr(module, "PARAMS", {}))
+    variants = MappingProxyType(getattr(module, "VARIANTS", {}))
+    return Fix(
+        name, module.SUMMARY, module.after_failure, **hooks, params=params, variants=variants
+    )

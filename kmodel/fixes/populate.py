@@ -13,10 +13,11 @@ from kmodel.pmap.populate import pmap_populate
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
+    from kmodel.vm.pool import Cause
 
 SUMMARY = "pmap_populate: make the tables for the address with WAITOK, then retry (the diff)"
 
 
-async def after_failure(kernel: Kernel, space: Space, va: int) -> None:
+async def after_failure(kernel: Kernel, space: Space, va: int, error: int | Cause) -> None:
     """Populate the faulting address. Held: nothing."""
     await pmap_populate(space.pmap, va)

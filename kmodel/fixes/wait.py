@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
+    from kmodel.vm.pool import Cause
 
 SUMMARY = "uvm_wait: sleep for memory, whatever was missing (uvm_fault.c up to 1.159)"
 
 
-async def after_failure(kernel: Kernel, space: Space, va: int) -> None:
+async def after_failure(kernel: Kernel, space: Space, va: int, error: int | Cause) -> None:
     """Ask for the page daemon and sleep. Held: nothing."""
     await kernel.physmem.uvm_wait("flt_pmfail")

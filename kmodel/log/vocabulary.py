@@ -74,6 +74,7 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "pool.fail": ("pool_get, PR_NOWAIT", KERN + "subr_pool.c", "obj:text why:text"),
     "pool.wait": ("pool_get, PR_WAITOK", KERN + "subr_pool.c", "obj:text why:text"),
     "pool.put": ("pool_put", KERN + "subr_pool.c", "obj:text item:hex"),
+    "pool.refill": ("-", MODEL, "obj:text n:int"),
     "pool.requests": ("pool_runqueue", KERN + "subr_pool.c", "obj:text left?:text result?:flag"),
     "pmap.enter": ("pmap_enter", ARM64 + "pmap.c", "obj:text va:hex page:int"),
     "pmap.fail": ("pmap_enter", ARM64 + "pmap.c", "obj:text va:hex error:text"),

@@ -18,6 +18,7 @@ from kmodel.pmap.pte import Pted, Slot, Vp, index
 from kmodel.point import procedure
 from kmodel.shared import Hidden, Statistic, shared
 from kmodel.sync.mutex import IPL_VM, Mutex
+from kmodel.vm.pool import Cause
 
 ENOMEM: Final = 12
 
@@ -122,8 +123,9 @@ class Pmap:
         return (Slot.VALID if pted.pte else Slot.POPULATED), pted
 
     @procedure
-    async def pmap_enter(self, va: int, page: int, write: bool, *, canfail: bool) -> int:
-        """Map ``va`` to ``page``: 0, or ENOMEM if a NOWAIT allocation failed.
+    async def pmap_enter(self, va: int, page: int, write: bool, *, canfail: bool) -> int | Cause:
+        """Map ``va`` to ``page``: 0, or ENOMEM if a NOWAIT allocation failed (its cause, in
+        a kernel that tells).
 
         Without PMAP_CANFAIL a failure panics. Tables linked before a deeper one
         failed stay: a retry needs fewer. The resident count goes up before anything
@@ -139,53 +141,61 @@ class Pmap:
             await self._remove_pted(va, pted)
             slot, pted = self.pmap_vp_lookup(va)
         self._count(1)
-        if pted is None:
-            pted = await self._new_pted(va)
-        if pted is None:
+        made = pted or await self._new_pted(va)
+        if isinstance(made, Cause):
             if not canfail:
                 raise Panic(f"pmap_enter: {self.name}: failed to allocate for {va:#x}")
             say("pmap.fail", obj=self.name, va=hex(va), error="ENOMEM")
             await self.unlock()
-            return ENOMEM
-        pted.pte = (page, write)
+            return made if self.p.pmap_error == "cause" else ENOMEM
+        made.pte = (page, write)
         self._validate()
         say("pmap.enter", obj=self.name, va=hex(va), page=page)
         await self.unlock()
         return 0
 
     @procedure
-    async def _new_pted(self, va: int) -> Pted | None:
+    async def _new_pted(self, va: int) -> Pted | Cause:
         """A descriptor in its slot, with all tables above it. Held: pm_mtx."""
-        pted = await self.pools.get_pted(False)
-        if pted is None:
-            return None
-        if await self._pmap_vp_enter(va, pted):
+        if self.pools.inline:
+            return await self._pmap_vp_enter(va, None)
+        pted = await self.pools.ask_pted(False)
+        if isinstance(pted, Cause):
             return pted
-        await self.pools.put_pted(pted)
-        return None
+        made = await self._pmap_vp_enter(va, pted)
+        if isinstance(made, Cause):
+            await self.pools.put_pted(pted)
+        return made
 
     @procedure
-    async def _pmap_vp_enter(self, va: int, pted: Pted) -> bool:
-        """pmap_vp_enter: link what tables are missing, from the top, then the slot."""
+    async def _pmap_vp_enter(self, va: int, pted: Pted | None) -> Pted | Cause:
+        """pmap_vp_enter: link what tables are missing, from the top, then the slot (with a
+        descriptor of the last table's own if ``pted`` is none)."""
         vp = self.top
         assert vp is not None
         for level in self._levels()[:-1]:
             child = self.table(vp, va, level)
             if child is None:
-                child = await self.pools.get_vp(False)
-                if child is None:
-                    return False
+                got = await self.pools.ask_vp(False)
+                if isinstance(got, Cause):
+                    return got
+                child = got
                 self.link(vp, va, level, child)
             vp = child
+        if pted is None:
+            pted = vp.spare()
+            pted.live = True
         self.link(vp, va, 3, pted)
-        return True
+        return pted
 
     @procedure
     async def _remove_pted(self, va: int, pted: Pted) -> None:
         """pmap_remove_pted: unhook a valid descriptor and free it. Held: pm_mtx."""
         self.assert_live(pted)
         self.resident_count -= 1
-        # one valid descriptor fewer and one fewer counted: no slip
+        # one valid descriptor fewer and one fewer counted: no slip, if it was valid
+        if pted.pte is None:
+            self.slip -= 1
         vp = self.top
         for level in self._levels()[:-1]:
             assert vp is not None

@@ -1,25 +1,38 @@
 """The pools that page tables come from, and the memory of their items.
 
 Source: sys/arch/arm64/arm64/pmap.c 1.113 (pmap_init, pmap_vp_allocator). Left out:
-``pmap_pmap_pool``, per-CPU caches.
+``pmap_pmap_pool``. What the kernel does not have, and proposals of the
+thread would: ``pool_memory`` other than kernel_map, ``pmap_pools`` other than pool.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
+from kmodel.event import mark
 from kmodel.panic import Panic
-from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.param import MAX_CPUS, PAGE_SIZE, KernelParams
 from kmodel.pmap.pte import Pted, Vp
-from kmodel.point import procedure
+from kmodel.point import curtask, procedure
 from kmodel.shared import shared
 from kmodel.sync.mutex import IPL_VM
+from kmodel.table import Table
+from kmodel.vm.direct import DIRECT_BASE, FROM_DIRECT, DirectPages
 from kmodel.vm.km import KMPAGES_BASE, KernelMemory, SinglePages, VpPages
-from kmodel.vm.kmap import KERNBASE
-from kmodel.vm.pool import Pool
+from kmodel.vm.kmem import FROM_KMEM, KmemPages
+from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.wrapper import WrapperPool
 
 PTEDS_PER_PAGE: Final = 4
 """99 on the real machine; fewer here, so that a pool runs out within a small run."""
+
+
+REFUSED: Final = "a NOWAIT get was refused by the map lock"
+RESERVED: Final = "a fault took its items before any lock"
+
+Item = TypeVar("Item", Vp, Pted)
+
+VpMemory = VpPages | KmemPages | DirectPages
 
 
 @shared
@@ -27,49 +40,102 @@ class PmapPools:
     """``pmap_pted_pool`` and ``pmap_vp_pool``, with the memory that their items are.
 
     An address is looked up as the C code casts a pointer: ``vp(a)``, ``pted(a)``.
+    ``reserved`` is what each CPU's thread has taken before its locks, if this kernel does.
     """
 
+    memory: Final[VpMemory]
     pted_pool: Final[Pool]
     vp_pool: Final[Pool]
     headers: Final[Pool]
     vps: Final[tuple[Vp, ...]]
     pteds: Final[tuple[Pted, ...]]
+    first_pted: Final[int]
+    inline: Final[bool]
+    reserved: Final[Table[tuple[Vp | Pted, ...]]]
 
     def __init__(self, p: KernelParams, km: KernelMemory, single: SinglePages) -> None:
-        pted_pages = SinglePages(km.physmem, km.kmpages, PTEDS_PER_PAGE)
-        self.pted_pool = Pool("pted", pted_pages, IPL_VM, PAGE_SIZE // PTEDS_PER_PAGE)
+        wrapper, self.inline = p.pmap_pools == "wrapper", p.pmap_pools == "inline"
+        pted_pages = km.single(PTEDS_PER_PAGE, cached=wrapper)
+        self.pted_pool = Pool(
+            "pted", pted_pages, IPL_VM, PAGE_SIZE // PTEDS_PER_PAGE, cached=p.pool_cache
+        )
         self.headers = Pool("phpool", single, IPL_VM, PAGE_SIZE // 4)
-        self.vp_pool = Pool(
-            "vp", VpPages(km, self.headers), IPL_VM, 2 * PAGE_SIZE, max(p.kva_pages // 2, 1), 3
-        )
-        self.vps = tuple(Vp(KERNBASE + n * PAGE_SIZE) for n in range(0, p.kva_pages - 1, 2))
+        self.memory = _memory(p, km, None if wrapper else self.headers)
+        size, items = 2 * PAGE_SIZE, len(self.memory.addresses)
+        if wrapper and not isinstance(self.memory, KmemPages):
+            vp_pool: Pool = WrapperPool("vp", self.memory, IPL_VM, size)
+        else:
+            vp_pool = Pool("vp", self.memory, IPL_VM, size, max(items, 1), 3, cached=p.pool_cache)
+        self.vp_pool = vp_pool
+        self.vps = tuple(Vp(address, self.inline) for address in self.memory.addresses)
         step = PAGE_SIZE // PTEDS_PER_PAGE
-        self.pteds = tuple(
-            Pted(KMPAGES_BASE + n * step) for n in range(p.km_pages * PTEDS_PER_PAGE)
-        )
+        pages = p.npages if km.has_direct_map else p.km_pages
+        self.first_pted = DIRECT_BASE if km.has_direct_map else KMPAGES_BASE
+        self.pteds = tuple(Pted(self.first_pted + n * step) for n in range(pages * PTEDS_PER_PAGE))
+        reserved: list[tuple[Vp | Pted, ...]] = [()] * MAX_CPUS
+        self.reserved = Table(reserved if p.pmap_pools == "reserved" else [])
 
     def vp(self, address: int) -> Vp:
-        return self.vps[(address - KERNBASE) // (2 * PAGE_SIZE)]
+        return self.vps[(address - self.memory.addresses.start) // (2 * PAGE_SIZE)]
 
     def pted(self, address: int) -> Pted:
-        return self.pteds[(address - KMPAGES_BASE) // (PAGE_SIZE // PTEDS_PER_PAGE)]
+        return self.pteds[(address - self.first_pted) // (PAGE_SIZE // PTEDS_PER_PAGE)]
+
+    def boot_vp(self) -> Vp | None:
+        """A table page, taken as pool_get would, with nobody to wait for."""
+        address = self.memory.boot()
+        if address is None:
+            return None
+        self.vp_pool.nout += 1
+        vp = self.vp(address)
+        vp.live = True
+        return vp
+
+    def window(self, sentence: str) -> str:
+        """The mark that stands for ``sentence`` in this kernel: one whose table pages do not
+        depend on the map's lock cannot be refused by it."""
+        if sentence == REFUSED:
+            if len(self.reserved):
+                return RESERVED
+            return {KmemPages: FROM_KMEM, DirectPages: FROM_DIRECT}.get(type(self.memory), sentence)
+        return sentence
 
     @procedure
     async def get_vp(self, waitok: bool) -> Vp | None:
         """A zeroed table page."""
-        address = await self.vp_pool.get(waitok)
-        if address is None:
-            return None
+        vp = await self.ask_vp(waitok)
+        return None if isinstance(vp, Cause) else vp
+
+    @procedure
+    async def get_pted(self, waitok: bool) -> Pted | None:
+        """A zeroed descriptor."""
+        pted = await self.ask_pted(waitok)
+        return None if isinstance(pted, Cause) else pted
+
+    @procedure
+    async def ask_vp(self, waitok: bool) -> Vp | Cause:
+        """A zeroed table page, or why there is none."""
+        if not waitok and len(self.reserved):
+            vp = self._from_reserve(Vp)
+            if vp is not None:
+                return vp
+        address = await self.vp_pool.ask(waitok)
+        if isinstance(address, Cause):
+            return address
         vp = self.vp(address)
         vp.live = True
         return vp
 
     @procedure
-    async def get_pted(self, waitok: bool) -> Pted | None:
-        """A zeroed descriptor."""
-        address = await self.pted_pool.get(waitok)
-        if address is None:
-            return None
+    async def ask_pted(self, waitok: bool) -> Pted | Cause:
+        """A zeroed descriptor, or why there is none."""
+        if not waitok and len(self.reserved):
+            pted = self._from_reserve(Pted)
+            if pted is not None:
+                return pted
+        address = await self.pted_pool.ask(waitok)
+        if isinstance(address, Cause):
+            return address
         pted = self.pted(address)
         pted.live = True
         return pted
@@ -83,5 +149,53 @@ class PmapPools:
 
     @procedure
     async def put_pted(self, pted: Pted) -> None:
+        """Give a descriptor back; one that is part of its table only becomes empty."""
         pted.pte, pted.live = None, False
-        await self.pted_pool.put(pted.address)
+        if not self.inline:
+            await self.pted_pool.put(pted.address)
+
+    @procedure
+    async def reserve(self, tables: int) -> None:
+        """Take a descriptor and ``tables`` table pages with WAITOK, but for what the running
+        thread has reserved already. Held: nothing."""
+        mine = self.reserved[curtask().index]
+        if not any(isinstance(item, Pted) for item in mine):
+            pted = await self.get_pted(True)
+            assert pted is not None
+            mine = (pted, *mine)
+        while sum(isinstance(item, Vp) for item in mine) < tables:
+            vp = await self.get_vp(True)
+            assert vp is not None
+            mine = (*mine, vp)
+        self.reserved[curtask().index] = mine
+        mark(RESERVED)
+
+    @procedure
+    async def unreserve(self) -> None:
+        """Give back what the running thread has reserved and not used. Held: nothing."""
+        mine, self.reserved[curtask().index] = self.reserved[curtask().index], ()
+        for item in mine:
+            if isinstance(item, Pted):
+                await self.put_pted(item)
+            else:
+                await self.put_vp(item)
+
+    @procedure
+    def _from_reserve(self, kind: type[Item]) -> Item | None:
+        """One of the running thread's reserved items, reserved no longer."""
+        mine = self.reserved[curtask().index]
+        for item in mine:
+            if isinstance(item, kind):
+                self.reserved[curtask().index] = tuple(one for one in mine if one is not item)
+                return item
+        return None
+
+
+def _memory(p: KernelParams, km: KernelMemory, headers: Pool | None) -> VpMemory:
+    """Where table pages come from in this kernel."""
+    if p.pool_memory == "intrsafe":
+        assert headers is not None
+        return KmemPages(p, km.physmem, headers)
+    if p.pool_memory == "direct":
+        return DirectPages(p, km.physmem, headers)
+    return VpPages(km, headers, km.cache if headers is None else None)

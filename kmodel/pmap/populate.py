@@ -10,6 +10,7 @@ from kmodel.event import say
 from kmodel.pmap.pmap import Pmap
 from kmodel.pmap.pte import Vp
 from kmodel.point import procedure
+from kmodel.sync.channel import assert_nothing_held
 
 
 @procedure
@@ -23,6 +24,7 @@ async def pmap_populate(pm: Pmap, va: int) -> None:
     table that holds them is not looked up again: that is safe as long as no table
     is freed before pmap_destroy.
     """
+    assert_nothing_held("pmap_populate")
     pools = pm.pools
     pted = await pools.get_pted(True)
     vp = await pools.get_vp(True)

@@ -10,10 +10,13 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from kmodel.param import PAGE_SHIFT, KernelParams
+from kmodel.param import PAGE_SHIFT, PAGE_SIZE, KernelParams
 from kmodel.shared import shared
 from kmodel.table import Sparse
 from kmodel.world import ScenarioError
+
+INLINE_PTEDS: Final = 4
+"""512 in a real table; what a small run uses here."""
 
 
 class Slot(enum.Enum):
@@ -53,11 +56,25 @@ class Vp:
     name: Final[str]
     address: Final[int]
     slots: Final[Sparse[Vp | Pted]]
+    inline: Final[tuple[Pted, ...]]  # descriptors that are part of it; none in the kernel
     live: bool
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, inline: bool = False) -> None:
         self.name, self.address = f"vp {address:#x}", address
         self.slots, self.live = Sparse(), False
+        self.inline = tuple(
+            Pted(address + PAGE_SIZE + 40 * n) for n in range(INLINE_PTEDS if inline else 0)
+        )
+
+    def spare(self) -> Pted:
+        """An inline descriptor that no slot uses. Held: pm_mtx."""
+        for pted in self.inline:
+            if not pted.live:
+                return pted
+        raise ScenarioError(
+            f"{self.name}: more than {INLINE_PTEDS} addresses of one table are mapped, and no more "
+            "descriptors inside a table are modelled (pmap_pools=inline)"
+        )
 
 
 def index(va: int, level: int) -> int:

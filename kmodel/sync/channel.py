@@ -31,6 +31,17 @@ def assert_may_sleep(what: str, interlock: Mutex | None = None) -> None:
             )
 
 
+@procedure
+def assert_nothing_held(where: str) -> None:
+    """At a place where a fault waits it must hold no lock of any kind."""
+    held = curcpu().held
+    if held:
+        raise Panic(
+            f"{where}: {curcpu().name} would wait holding {', '.join(lock.name for lock in held)}",
+            culprits=tuple(lock.name for lock in held),
+        )
+
+
 @shared
 class Channel:
     """A wait channel. ``condition`` is what its sleepers wait for, if they say:

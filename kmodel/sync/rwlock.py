@@ -67,6 +67,10 @@ class RwLock:
         """Does the holder, if any, leave room for one more?"""
         return self.writer is None and not (write and self.readers)
 
+    def asleep(self, task: Task) -> bool:
+        """Is ``task`` on the lock's queue? For checks, which see everything."""
+        return not self._may_retry(task)
+
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
         raise NotImplementedError
 
@@ -231,6 +235,9 @@ class HandOff(RwLock):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.queue = ()
+
+    def asleep(self, task: Task) -> bool:
+        return any(waiting is task for waiting, _ in self.queue)
 
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
         return woken or (self.free(write) and not self.queue)

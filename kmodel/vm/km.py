@@ -1,8 +1,8 @@
 """Kernel memory: physical pages with kernel addresses.
 
-Source: sys/uvm/uvm_km.c 1.157 (km_alloc, uvm_km_pages). Left out: the direct map
-(arm64 has none), the thread that refills the stock of one-page addresses (so a
-WAITOK get from an empty stock sleeps for ever), kv_wait modes, the slowdown hint.
+Source: sys/uvm/uvm_km.c 1.157 (km_alloc, uvm_km_pages). Left out: the thread that
+refills the stock of one-page addresses (so a WAITOK get from an empty stock sleeps for
+ever), kv_wait modes, the slowdown hint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from kmodel.shared import shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import IPL_VM, Mutex
 from kmodel.table import Table
+from kmodel.vm.direct import direct_address
 from kmodel.vm.kmap import KERNBASE, KernelMap
+from kmodel.vm.pagecache import PageCache
 from kmodel.vm.physmem import PhysMem
 from kmodel.vm.pool import Cause, Pool
 
@@ -63,44 +65,57 @@ class KernelMemory:
     """km_alloc over kernel_map (``kv_any``) and over the one-page stock (``kv_page``)."""
 
     physmem: Final[PhysMem]
+    cache: Final[PageCache]
     kernel_map: Final[KernelMap]
     kmpages: Final[KmPages]
+    has_direct_map: Final[bool]
     entries: Final[Pool]
     backing: Final[Table[tuple[int, ...] | None]]  # a range's pages; whoever owns the range
 
     def __init__(self, p: KernelParams, physmem: PhysMem) -> None:
         self.physmem, self.kernel_map = physmem, KernelMap(p)
         self.backing = Table([None] * p.kva_pages)
-        self.kmpages = KmPages(p.km_pages)
-        self.entries = Pool(
-            "vmmpekpl", SinglePages(physmem, self.kmpages, 4), IPL_VM, PAGE_SIZE // 4
-        )
+        self.kmpages, self.cache = KmPages(p.km_pages), PageCache(p, physmem)
+        self.has_direct_map = p.pool_memory == "direct"
+        self.entries = Pool("vmmpekpl", self.single(4), IPL_VM, PAGE_SIZE // 4)
+
+    def single(self, items: int, *, cached: bool = False) -> SinglePages:
+        """An allocator of single pages, ``items`` to a page; ``cached`` ones come through the
+        CPU's page cache."""
+        source = self.cache if cached else self.physmem
+        kmpages = None if self.has_direct_map else self.kmpages
+        return SinglePages(self.physmem, kmpages, items, source)
 
     @procedure
-    async def km_alloc(self, npages: int, waitok: bool) -> int | Cause:
+    async def km_alloc(
+        self, npages: int, waitok: bool, source: PhysMem | PageCache | None = None
+    ) -> int | Cause:
         """kv_any: physical pages first, then a range of kernel_map; a failure of the
         second gives the first back. ``waitok`` false is kd_trylock: the map's lock is
-        only tried. With ``waitok`` it may sleep, and still return a failure."""
-        pages = await self.physmem.getpages(npages, waitok=waitok, usereserve=True)
+        only tried. With ``waitok`` it may sleep, and still return a failure. The pages
+        are from ``source`` (the free list, unless said)."""
+        source = source or self.physmem
+        pages = await source.getpages(npages, waitok=waitok, usereserve=True)
         if pages is None:
             return Cause.PAGES
         va = await self.kernel_map.uvm_map(npages, self.entries, trylock=not waitok)
         if isinstance(va, Cause):
             say("kva.fail", why=va.value)
-            await self.physmem.freepages(pages)
+            await source.freepages(pages)
         else:
             self.backing[page_number(va)] = pages
         return va
 
     @procedure
-    async def km_free(self, va: int) -> None:
-        """Give a range and its pages back. Write-locks kernel_map: may sleep."""
+    async def km_free(self, va: int, source: PhysMem | PageCache | None = None) -> None:
+        """Give a range and its pages (to ``source``) back. Write-locks kernel_map: may
+        sleep."""
         pages = self.backing[page_number(va)]
         assert pages is not None
         self.backing[page_number(va)] = None
         entry = await self.kernel_map.uvm_unmap(va, len(pages))
         await self.entries.put(entry)
-        await self.physmem.freepages(pages)
+        await (source or self.physmem).freepages(pages)
 
 
 def page_number(va: int) -> int:
@@ -109,23 +124,37 @@ def page_number(va: int) -> int:
 
 @shared
 class SinglePages:
-    """The default page allocator: km_alloc with kv_page. ``items`` to a page."""
+    """The default page allocator: km_alloc with kv_page. ``items`` to a page.
+
+    A page's address is from the stock, or (no ``kmpages``) from the direct map, where each
+    page has one.
+    """
 
     physmem: Final[PhysMem]
-    kmpages: Final[KmPages]
+    kmpages: Final[KmPages | None]
     items: Final[int]
+    source: Final[PhysMem | PageCache]
 
-    def __init__(self, physmem: PhysMem, kmpages: KmPages, items: int) -> None:
+    def __init__(
+        self,
+        physmem: PhysMem,
+        kmpages: KmPages | None,
+        items: int,
+        source: PhysMem | PageCache | None = None,
+    ) -> None:
         self.physmem, self.kmpages, self.items = physmem, kmpages, items
+        self.source = source or physmem
 
     @procedure
     async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
-        pages = await self.physmem.getpages(1, waitok=waitok, usereserve=True)
+        pages = await self.source.getpages(1, waitok=waitok, usereserve=True)
         if pages is None:
             return Cause.PAGES
+        if self.kmpages is None:
+            return self.carve(direct_address(pages[0]))
         va = await self.kmpages.get(waitok)
         if va is None:
-            await self.physmem.freepages(pages)
+            await self.source.freepages(pages)
             return Cause.STOCK
         return self.carve(va)
 
@@ -133,24 +162,67 @@ class SinglePages:
         """The addresses of the items on the page at ``va``."""
         return tuple(va + n * (PAGE_SIZE // self.items) for n in range(self.items))
 
+    def boot(self) -> tuple[int, ...] | None:
+        """A page's items, with nobody to wait for; ``None`` if there is no room."""
+        if not self.physmem.free or (self.kmpages is not None and not self.kmpages.free):
+            return None
+        (page,) = self.physmem.take(1)
+        return self.carve(self.kmpages.take() if self.kmpages else direct_address(page))
+
 
 @shared
 class VpPages:
     """pmap_vp_page_alloc: two pages at one kernel_map address, one item; its header
-    is off the page, from ``phpool``, asked for last (sys/arch/arm64/arm64/pmap.c)."""
+    is off the page, from ``phpool``, asked for last (sys/arch/arm64/arm64/pmap.c).
+
+    Without ``headers`` it serves a pool that keeps no pages, and so needs none.
+    """
 
     km: Final[KernelMemory]
-    headers: Final[Pool]
+    headers: Final[Pool | None]
+    source: Final[PhysMem | PageCache]
+    addresses: Final[range]  # where an item can lie
 
-    def __init__(self, km: KernelMemory, headers: Pool) -> None:
-        self.km, self.headers = km, headers
+    def __init__(
+        self,
+        km: KernelMemory,
+        headers: Pool | None,
+        source: PhysMem | PageCache | None = None,
+    ) -> None:
+        self.km, self.headers, self.source = km, headers, source or km.physmem
+        size = 2 * PAGE_SIZE
+        self.addresses = range(KERNBASE, KERNBASE + km.kernel_map.npages // 2 * size, size)
 
     @procedure
     async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
-        va = await self.km.km_alloc(2, waitok)
+        va = await self.km.km_alloc(2, waitok, self.source)
         if isinstance(va, Cause):
             return va
-        if await self.headers.get(waitok) is None:
-            await self.km.km_free(va)
+        if self.headers is not None and await self.headers.get(waitok) is None:
+            await self.km.km_free(va, self.source)
             return Cause.HEADER
         return (va,)
+
+    @procedure
+    async def free(self, item: int) -> None:
+        """An item's page is given back. Write-locks kernel_map: may sleep."""
+        assert self.headers is None
+        await self.km.km_free(item, self.source)
+
+    def boot(self) -> int | None:
+        """An item, with nobody to wait for; ``None`` if there is no room."""
+        kmap, mem = self.km.kernel_map, self.km.physmem
+        first = kmap.find(2)
+        short = self.headers is not None and not self.headers.free
+        if first is None or mem.nfree() < 2 or not self.km.entries.free or short:
+            return None
+        kmap.used |= 3 << first
+        kmap.entry[first] = self.km.entries.boot_take()
+        self.km.backing[first] = mem.take(2)
+        if self.headers is not None:
+            self.headers.boot_take()
+        return KERNBASE + first * PAGE_SIZE
+
+    def held(self) -> int:
+        """Physical pages behind all items."""
+        return sum(len(pages) for pages in self.km.backing if pages)

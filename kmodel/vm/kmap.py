@@ -15,6 +15,8 @@ from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import RUN, Loop, procedure
 from kmodel.shared import shared
+from kmodel.sync.channel import Channel
+from kmodel.sync.mutex import IPL_NONE, Mutex
 from kmodel.sync.rwlock import RwLock, rwlock
 from kmodel.table import Stamp, Table
 from kmodel.vm.pool import Cause
@@ -38,12 +40,17 @@ class KernelMap:
     churn_body: Final[str]
     entry: Final[Table[int]]  # lock; the map entry of the range that begins here, or 0
     used: int  # lock
+    wanted: bool  # lock; VM_MAP_WANTVA: somebody sleeps on ``freed``
+    freed_mtx: Final[Mutex]
+    freed: Final[Channel]
 
     def __init__(self, p: KernelParams) -> None:
         self.lock = rwlock("kernel_map", p.rwlock)
         self.npages, self.churn_body = p.kva_pages, p.churn
         self.timestamp, self.entry = Stamp(), Table([0] * p.kva_pages)
-        self.used = 0
+        self.used, self.wanted = 0, False
+        self.freed_mtx = Mutex("kernel_map.freed", IPL_NONE)
+        self.freed = Channel("kernel_map va")
 
     async def vm_map_lock(self) -> None:
         """Write-lock the map, sleeping while somebody else holds it; a new timestamp."""
@@ -106,7 +113,7 @@ class KernelMap:
         first = (va - KERNBASE) // PAGE_SIZE
         await self.vm_map_lock()
         entry = self._give_range(first, npages)
-        await self.vm_map_unlock()
+        await self._unlock_freed()
         say("kva.free", va=hex(va), n=npages)
         return entry
 
@@ -121,15 +128,38 @@ class KernelMap:
 
     @procedure
     def find(self, npages: int) -> int | None:
-        """A free range, by its first page. Held: the lock (or boot).
+        """A free range, by its first page. Held: the lock (or boot)."""
+        return first_fit(self.used, self.npages, npages)
 
-        Each CPU looks from a place of its own (see ``PhysMem.take``).
+    @procedure
+    async def wait_for_range(self, npages: int) -> None:
+        """Sleep until a range has been given back, unless one is free now. Held: nothing.
+
+        No path of the kernel does this on kernel_map: only map modes with ``kv_wait`` sleep
+        for addresses (uvm_km.c, km_alloc). A fix may want it.
         """
-        want = (1 << npages) - 1
-        home = (RUN.task.index * 6 + 2) % max(self.npages, 1) if RUN.task else 0
-        order = [*range(0, self.npages - npages + 1, npages)]
-        order.sort(key=lambda first: (first - home) % self.npages)
-        return next((first for first in order if not self.used >> first & want), None)
+        await self.vm_map_lock()
+        if self.find(npages) is not None:
+            await self.vm_map_unlock()
+            return
+        self.wanted = True
+        # from before the map is left until asleep, so that no wakeup comes in between
+        await self.freed_mtx.enter()
+        await self.vm_map_unlock()
+        mark("a thread waits for kernel address space")
+        await self.freed.msleep(self.freed_mtx, relock=False)
+
+    @procedure
+    async def _unlock_freed(self) -> None:
+        """Leave the map after a range was given back, and wake who waits for one."""
+        wanted = self.wanted
+        if wanted:
+            self.wanted = False
+        await self.vm_map_unlock()
+        if wanted:
+            await self.freed_mtx.enter()
+            await self.freed.wakeup()
+            await self.freed_mtx.leave()
 
     async def churn(self) -> None:
         """A thread that locks, holds and unlocks the map for ever (other kernel
@@ -144,7 +174,7 @@ class KernelMap:
             if first is not None:
                 await self.vm_map_lock()
                 self._give_range(first, 1)
-                await self.vm_map_unlock()
+                await self._unlock_freed()
 
     @procedure
     def _churn_take(self) -> int | None:
@@ -152,3 +182,16 @@ class KernelMap:
         if first is not None:
             self.used |= 1 << first
         return first
+
+
+def first_fit(used: int, size: int, npages: int) -> int | None:
+    """The first page of ``npages`` free ones of ``size``, aligned to their number; bit ``n``
+    of ``used`` says that page ``n`` is taken.
+
+    Each CPU looks from a place of its own (see ``PhysMem.take``).
+    """
+    want = (1 << npages) - 1
+    home = (RUN.task.index * 6 + 2) % max(size, 1) if RUN.task else 0
+    order = [*range(0, size - npages + 1, npages)]
+    order.sort(key=lambda first: (first - home) % size)
+    return next((first for first in order if not used >> first & want), None)

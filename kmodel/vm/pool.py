@@ -2,10 +2,9 @@
 
 Source: sys/kern/subr_pool.c 1.242 (pool_get, pool_do_get, pool_put, pool_request,
 pool_runqueue). Left out: the cell of each request that its sleeper waits on (all
-waiters of a pool share a channel and a mutex here, and wake to look), per-CPU caches,
-giving idle pages back (it takes seconds, and time is not modelled), the order of the
-page lists (each CPU prefers items of its own; an address decides nothing),
-PR_LIMITFAIL, PR_ZERO's cost.
+waiters of a pool share a channel and a mutex here, and wake to look), giving idle pages
+back (it takes seconds, and time is not modelled), the order of the page lists (each CPU
+prefers items of its own; an address decides nothing), PR_LIMITFAIL, PR_ZERO's cost.
 """
 
 from __future__ import annotations
@@ -19,12 +18,14 @@ from kmodel.point import RUN, Task, curtask, operation, procedure
 from kmodel.shared import Atomic, Statistic, shared
 from kmodel.sync.channel import Channel, assert_may_sleep
 from kmodel.sync.mutex import Mutex
+from kmodel.vm.poolcache import PoolCache
 
 
 class Cause(enum.Enum):
     """Why a pool's page could not be had. The kernel sees NULL for all of them."""
 
     PAGES = "no physical pages"
+    CONTIG = "no two contiguous pages"
     ENTRY = "no map entry"
     LOCK = "map lock refused"
     RANGE = "no address range"
@@ -49,6 +50,7 @@ class FailCounters:
 
     nfail: Statistic
     pages: Statistic
+    contig: Statistic
     entry: Statistic
     lock: Statistic
     range: Statistic
@@ -57,7 +59,7 @@ class FailCounters:
     limit: Statistic
 
     def __init__(self) -> None:
-        self.nfail = self.pages = self.entry = self.lock = 0
+        self.nfail = self.pages = self.contig = self.entry = self.lock = 0
         self.range = self.stock = self.header = self.limit = 0
 
     def count(self, cause: Cause) -> None:
@@ -74,6 +76,7 @@ class Pool:
     name: Final[str]
     allocator: Final[PageAllocator]
     hardlimit: Final[int | None]
+    cache: Final[PoolCache | None]
     size: Final[int]  # bytes an item
     wheel: Final[int]  # which item a CPU prefers goes round after so many
     stripe: Final[int]  # items from one CPU's preferred one to the next CPU's
@@ -97,8 +100,10 @@ class Pool:
         wheel: int = 4,
         stripe: int = 2,
         hardlimit: int | None = None,
+        cached: int = 0,
     ) -> None:
         self.name, self.allocator, self.hardlimit = f"{name} pool", allocator, hardlimit
+        self.cache = PoolCache(name, ipl, cached) if cached else None
         self.size, self.wheel, self.stripe = size, wheel, stripe
         self.pr_mtx = Mutex(f"{name}.pr_mtx", ipl)
         self.req_mtx = Mutex(f"{name}.pr_requests_mtx", ipl)
@@ -115,13 +120,24 @@ class Pool:
 
     @procedure
     async def get(self, waitok: bool) -> int | None:
-        """pool_get with PR_WAITOK or PR_NOWAIT: the address of an item, or NULL.
+        """pool_get with PR_WAITOK or PR_NOWAIT: the address of an item, or NULL."""
+        got = await self.ask(waitok)
+        return None if isinstance(got, Cause) else got
 
-        NULL only with NOWAIT. WAITOK may sleep: no mutex held. ``nfail`` rises only
+    @procedure
+    async def ask(self, waitok: bool) -> int | Cause:
+        """pool_get that tells why there is no item; the kernel's drops that.
+
+        No item only with NOWAIT. WAITOK may sleep: no mutex held. ``nfail`` rises only
         for a NOWAIT that reached the pool proper and got nothing.
         """
         if waitok:
             assert_may_sleep(f"pool_get({self.name}, PR_WAITOK)")
+        if self.cache is not None:
+            item = await self.cache.get()
+            if item is not None:
+                say("pool.get", obj=self.name, item=hex(item), waitok=waitok)
+                return item
         await self.pr_mtx.enter()
         got: int | Cause = Cause.LIMIT
         if self.hardlimit is None or self.nout < self.hardlimit:
@@ -130,7 +146,7 @@ class Pool:
             self.fails.count(got)
             say("pool.fail", obj=self.name, why=got.value)
             await self.pr_mtx.leave()
-            return None
+            return got
         await self.pr_mtx.leave()
         if isinstance(got, Cause):
             got = await self._wait(got)
@@ -177,11 +193,44 @@ class Pool:
 
     @procedure
     async def put(self, item: int) -> None:
-        """pool_put: the item is free again; a queued request may be served with it."""
+        """pool_put: the item is free again; a queued request may be served with it. With a
+        cache, and no request to be seen without a lock, it stays on this CPU."""
+        if self.cache is not None and not await self._has_requests():
+            await self.cache.put(item)
+            say("pool.put", obj=self.name, item=hex(item))
+            return
         await self.pr_mtx.enter()
         self._give(item)
         await self.pr_mtx.leave()
         say("pool.put", obj=self.name, item=hex(item))
+        await self._wakeup()
+
+    @procedure
+    async def refill(self, items: int, waitok: bool) -> bool:
+        """If no item is free, make pages (no more than ``items``) until so many are, or no
+        page can be had. Was none free? Not in the kernel: there a pool that has run low
+        stays low until somebody gets from it."""
+        await self.pr_mtx.enter()
+        starving = not self.free
+        added = False
+        for _ in range(items if starving else 0):
+            await self.pr_mtx.leave()
+            page = await self.allocator.alloc(waitok)
+            await self.pr_mtx.enter()
+            if isinstance(page, Cause):
+                break
+            self.prime(page)
+            added = True
+            say("pool.refill", obj=self.name, n=len(page))
+            if len(self.free) >= items:
+                break
+        await self.pr_mtx.leave()
+        if added:
+            await self._wakeup()
+        return starving
+
+    async def _wakeup(self) -> None:
+        """pool_wakeup: serve queued requests, if there seem to be any."""
         if await self._has_requests():
             await self.req_mtx.enter()
             await self._run_queue()
@@ -193,6 +242,11 @@ class Pool:
             raise Panic(f"pool_put: {self.name}: item {item:#x} is free already", "double-free")
         self.free = tuple(sorted((*self.free, item)))
         self.nout -= 1
+
+    def boot_take(self) -> int:
+        """An item, at boot: it is out from now on."""
+        self.nout += 1
+        return self.take()
 
     async def _wait(self, cause: Cause) -> int:
         """The slow end of a WAITOK get: queue a request and sleep until it is served."""

@@ -14,6 +14,9 @@ from kmodel.log.recorder import Recorder
 from kmodel.log.stats import Longest, Stats
 from kmodel.vm.pool import Pool
 
+NEVER_REFUSED = ("populate", "intrsafe", "direct", "reserve")
+"""Fixes with which eight runs need not show a pool that gave nothing."""
+
 
 def run(scenario: str, fix: str, seed: int, **params: object) -> tuple[Execution, Recorder, Stats]:
     case = Case.of(scenario, dict(params), fix)
@@ -43,7 +46,7 @@ def test_pools_agree_with_the_pools(scenario: str, fix: str) -> None:
             assert pool.high >= pool.out
             assert sum(pool.failed.values()) == pools[name].fails.nfail
             failed += sum(pool.failed.values())
-    assert failed or fix == "populate"
+    assert failed or fix in NEVER_REFUSED
 
 
 @pytest.mark.parametrize(("scenario", "fix"), CASES)

@@ -1,0 +1,128 @@
+"""kmem_map: the interrupt-safe kernel map, a small address space behind a mutex.
+
+Source: sys/uvm/uvm_map.c 1.346 (vm_map_lock on a VM_MAP_INTRSAFE map), sys/uvm/uvm_km.c
+1.157 (kv_intrsafe). On arm64 it has at most 128 MiB. Left out: its map entries (they
+come from a static list, as long as the map here, so it never runs empty), everybody
+else who allocates from it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kmodel.event import mark, say
+from kmodel.panic import Panic
+from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.point import procedure
+from kmodel.shared import shared
+from kmodel.sync.mutex import IPL_VM, Mutex
+from kmodel.table import Table
+from kmodel.vm.kmap import first_fit
+from kmodel.vm.physmem import PhysMem
+from kmodel.vm.pool import Cause, Pool
+
+KMEMBASE: Final = 0xFFFF_FF80_8000_0000
+FROM_KMEM: Final = "a table page came from the interrupt-safe map"
+
+
+@shared
+class KmemMap:
+    """Bit ``n`` of ``used`` is the page at ``KMEMBASE + n * PAGE_SIZE``. Lock: ``mtx``."""
+
+    npages: Final[int]
+    mtx: Final[Mutex]
+    used: int  # mtx
+
+    def __init__(self, p: KernelParams) -> None:
+        self.npages, self.mtx, self.used = p.kmem_pages, Mutex("kmem_map", IPL_VM), 0
+
+    @procedure
+    async def uvm_map(self, npages: int) -> int | Cause:
+        """Take a range. Never sleeps: the lock is a mutex."""
+        await self.mtx.enter()
+        first = self.take(npages)
+        await self.mtx.leave()
+        if first is None:
+            return Cause.RANGE
+        say("kva.alloc", va=hex(KMEMBASE + first * PAGE_SIZE), n=npages)
+        return KMEMBASE + first * PAGE_SIZE
+
+    @procedure
+    def take(self, npages: int) -> int | None:
+        """Held: mtx (or boot)."""
+        first = first_fit(self.used, self.npages, npages)
+        if first is not None:
+            self.used |= ((1 << npages) - 1) << first
+        return first
+
+    @procedure
+    async def uvm_unmap(self, va: int, npages: int) -> None:
+        await self.mtx.enter()
+        self._give((va - KMEMBASE) // PAGE_SIZE, npages)
+        await self.mtx.leave()
+        say("kva.free", va=hex(va), n=npages)
+
+    @procedure
+    def _give(self, first: int, npages: int) -> None:
+        want = ((1 << npages) - 1) << first
+        if self.used & want != want:
+            raise Panic(f"uvm_unmap: page {first} of kmem_map is not mapped", "double-free")
+        self.used &= ~want
+
+
+@shared
+class KmemPages:
+    """The vp pool's pages from kmem_map: the shape of ``VpPages``, without its lock."""
+
+    map: Final[KmemMap]
+    physmem: Final[PhysMem]
+    headers: Final[Pool]
+    backing: Final[Table[tuple[int, ...] | None]]  # a range's pages; whoever owns the range
+    addresses: Final[range]
+
+    def __init__(self, p: KernelParams, physmem: PhysMem, headers: Pool) -> None:
+        self.map, self.physmem, self.headers = KmemMap(p), physmem, headers
+        self.backing = Table([None] * p.kmem_pages)
+        size = 2 * PAGE_SIZE
+        self.addresses = range(KMEMBASE, KMEMBASE + p.kmem_pages // 2 * size, size)
+
+    @procedure
+    async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
+        """Two physical pages, then a range, then the header."""
+        pages = await self.physmem.getpages(2, waitok=waitok, usereserve=True)
+        if pages is None:
+            return Cause.PAGES
+        va = await self.map.uvm_map(2)
+        if isinstance(va, Cause):
+            say("kva.fail", why=va.value)
+            await self.physmem.freepages(pages)
+            return va
+        self.backing[(va - KMEMBASE) // PAGE_SIZE] = pages
+        mark(FROM_KMEM)
+        if await self.headers.get(waitok) is None:
+            await self._unmap(va)
+            return Cause.HEADER
+        return (va,)
+
+    @procedure
+    async def _unmap(self, va: int) -> None:
+        page = (va - KMEMBASE) // PAGE_SIZE
+        pages, self.backing[page] = self.backing[page], None
+        assert pages is not None
+        await self.map.uvm_unmap(va, len(pages))
+        await self.physmem.freepages(pages)
+
+    def boot(self) -> int | None:
+        """An item, with nobody to wait for; ``None`` if there is no room."""
+        if self.physmem.nfree() < 2 or not self.headers.free:
+            return None
+        first = self.map.take(2)
+        if first is None:
+            return None
+        self.backing[first] = self.physmem.take(2)
+        self.headers.boot_take()
+        return KMEMBASE + first * PAGE_SIZE
+
+    def held(self) -> int:
+        """Physical pages behind all items."""
+        return sum(len(pages) for pages in self.backing if pages)
