@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import trio
 
 from kmodel.case import Case
 from kmodel.counting import Counting, both, of_kernel, pool_failures
 from kmodel.explore.execution import Execution, Outcome, run
-from kmodel.explore.host import TrioHost
+from kmodel.explore.host import TrioHost, on_trio
 from kmodel.explore.interrupt import interruptible
 from kmodel.explore.recipe import Recipe, recipe
 from kmodel.explore.shrink import Shrunk, shrink
@@ -87,7 +86,7 @@ class Sampler:
             for number in range(runs):
                 run = self._run(self.seed + number, logged=not number)
                 if not number:
-                    assert_same(run, trio.run(self._one, run.seed, None))
+                    assert_same(run, on_trio(self._one, run.seed, None))
                 if run.outcome.kind != "done":
                     kept = self.broken if run.outcome.kind != "limit" else self.hung
                     if run.log is None and len(kept) < KEPT_FAILURES:
@@ -105,12 +104,12 @@ class Sampler:
         """One run. A disk that fills up ends the writing of logs, not the sampling: what was
         found must not be lost with it."""
         try:
-            return trio.run(self._one, seed, self.logs if logged else None)
+            return on_trio(self._one, seed, self.logs if logged else None)
         except LogError as error:
             if not self.runs and not isinstance(error, CutShort):
                 raise
             self.cut_short, self.logs = str(error), None
-            return trio.run(self._one, seed, None)
+            return on_trio(self._one, seed, None)
 
     async def _one(self, seed: int, logs: Path | None) -> Run:
         world = self.case.build()

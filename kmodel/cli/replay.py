@@ -55,12 +55,10 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     Example:
       kmodel replay k2-...
     """
-    import trio
-
     from kmodel.explain.decided import document
     from kmodel.explain.ran import Ran
     from kmodel.explain.story import deciding, story
-    from kmodel.explore.host import TrioHost
+    from kmodel.explore.host import TrioHost, on_trio
     from kmodel.explore.moment import Watch
     from kmodel.explore.purity import pure
     from kmodel.refit import case_of
@@ -75,7 +73,7 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
         shown = Shown(case, token, logs, keep=True, whole=whole)
         watch = Watch(shown.execution, shown.strategy)
         host = TrioHost(shown.execution, watch, shown.max_steps)
-        outcome = _ran(trio.run, host.run)
+        outcome = _ran(on_trio, host.run)
         digest = shown.close(outcome)
         ran = Ran(token, shown.execution, watch, shown.recorder.records)
         told, pair = [], None

@@ -51,6 +51,17 @@ def ticking(call: Callable[[], None]) -> Iterator[None]:
             signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def masked(how: int = signal.SIG_BLOCK) -> Iterator[None]:
+    """No tick inside, unless asked for again inside that with ``SIG_UNBLOCK``: for around
+    ``trio.run``, which closes the socket that a signal wakes it by before it forgets it."""
+    before = signal.pthread_sigmask(how, [signal.SIGALRM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def forked() -> None:
     """In a forked child: no timer of the parent ticks here, so begin anew."""
     _called.clear()

@@ -8,13 +8,27 @@ gives the same run as the inner loop, event for event.
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
 import trio
 
+from kmodel.explore.alarm import masked
 from kmodel.explore.execution import Execution, Outcome, Strategy, begin, next_choice
 
 CHECKPOINT_EVERY = 64
 """Steps between two real checkpoints, so that deadlines and Ctrl-C get their chance
 also while one CPU steps on and on."""
+
+
+T = TypeVar("T")
+
+
+def on_trio(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """``trio.run``, with the alarm of steps that never end only where steps are."""
+    with masked():
+        return trio.run(function, *args)
 
 
 class TrioHost:
@@ -28,6 +42,10 @@ class TrioHost:
 
     async def run(self) -> Outcome:
         """Run to the end; raises what the model raised, not wrapped in a group."""
+        with masked(signal.SIG_UNBLOCK):
+            return await self._run()
+
+    async def _run(self) -> Outcome:
         execution = self._execution
         try:
             begin(execution, self._strategy)

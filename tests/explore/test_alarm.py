@@ -9,6 +9,10 @@ import time
 import pytest
 
 from kmodel.explore.alarm import OutOfTime, deadline, ticking
+from kmodel.explore.execution import Execution
+from kmodel.explore.host import TrioHost, on_trio
+from kmodel.explore.strategy import Random
+from kmodel.world import World
 
 
 def wait(seconds: float) -> None:
@@ -64,3 +68,27 @@ def test_off_the_main_thread_nothing_ticks() -> None:
     thread.start()
     thread.join()
     assert raised == []
+
+
+def test_on_trio_a_tick_comes_only_while_tasks_step() -> None:
+    """Trio closes the socket by which signals wake it before it forgets it: a tick just then
+    would be an error that nobody can catch."""
+
+    def masked_now() -> bool:
+        return signal.SIGALRM in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    seen: list[bool] = []
+
+    async def stepping() -> None:
+        seen.append(masked_now())
+
+    async def run() -> None:
+        seen.append(masked_now())
+        with World() as world:
+            world.task("A", stepping)
+        await TrioHost(Execution(world), Random(0), 10).run()
+        seen.append(masked_now())
+
+    on_trio(run)
+    assert seen == [True, False, True]
+    assert not masked_now()
