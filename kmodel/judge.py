@@ -13,7 +13,8 @@ import attrs
 from kmodel.case import Case
 from kmodel.explore.alarm import OutOfTime, deadline
 from kmodel.explore.drive import no_collector
-from kmodel.explore.judgement import ENDS, FAIR, Found, Judgement
+from kmodel.explore.found import Found
+from kmodel.explore.judgement import ENDS, FAIR, Judgement
 from kmodel.explore.measure import Measure
 from kmodel.shown import make_token
 from kmodel.verdict import Evidence, Finding, Verdict

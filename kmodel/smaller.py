@@ -14,8 +14,8 @@ from typing import Any, Final
 import attrs
 
 from kmodel.case import Case
+from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits
-from kmodel.explore.judgement import Found
 from kmodel.explore.signature import Signature, places
 from kmodel.judge import HOLDS, Judge
 from kmodel.recorder import SharedStateError

@@ -15,12 +15,12 @@ import attrs
 from kmodel.explore.alarm import OutOfTime, deadline
 from kmodel.explore.aside import Aside
 from kmodel.explore.cycle import Fairness
+from kmodel.explore.found import Found, hang_message
 from kmodel.explore.graph import Graph, Search, Violation
 from kmodel.explore.lasso import easiest
 from kmodel.explore.liveness import Hang, Liveness
 from kmodel.explore.order import LockOrder
 from kmodel.explore.race import races
-from kmodel.explore.severity import severity
 
 ENDS: Final = "ends"
 """The property that every obliged task ends."""
@@ -39,31 +39,6 @@ LIVENESS: Final = ("hanging", "repeating", "excluded")
 """The stages that a second process takes over."""
 WORTH_IT: Final = 20_000
 """States from which on it does."""
-
-
-@attrs.frozen(kw_only=True)
-class Found:
-    """Something that breaks. ``stem`` leads to it from the start, ``loop`` then goes round
-    for ever (``None``, ``b""``: there is no run to show, or no loop).
-
-    ``judged``: it decides the verdict. ``preemptions`` are those of the stem;
-    ``survives`` names the strongest fairness that allows a hang, ``can_end`` the tasks
-    that could still end from its loop.
-    """
-
-    kind: str
-    property: str
-    message: str
-    culprits: tuple[str, ...] = ()
-    judged: bool = True
-    stem: bytes | None = None
-    loop: bytes = b""
-    preemptions: int | None = None
-    survives: str | None = None
-    can_end: tuple[str, ...] | None = None
-
-    def rank(self) -> int:
-        return severity(self.kind)
 
 
 class Judgement:
@@ -269,7 +244,7 @@ class Judgement:
             Found(
                 kind=hang.kind,
                 property=prop,
-                message=_hang_message(hang, who, self.names),
+                message=hang_message(hang, who, self.names),
                 culprits=(*who, *sorted({wait.split(" ", 1)[-1] for wait in hang.waits})),
                 survives=str(hang.survives) if hang.survives else None,
                 can_end=tuple(self.names[task] for task in hang.can_end),
@@ -282,17 +257,3 @@ class Judgement:
         if found.stem is None:
             return found
         return attrs.evolve(found, preemptions=self.live.paths.preemptions(found.stem))
-
-
-def _hang_message(hang: Hang, who: list[str], names: list[str]) -> str:
-    tasks = " and ".join(who)
-    places = ", ".join(f"{task} at {wait}" for task, wait in zip(who, hang.waits))
-    if hang.kind in ("deadlock", "lost-wakeup"):
-        why = ", though what is slept for is true" if hang.kind == "lost-wakeup" else ""
-        return f"{tasks} can never step again ({places}){why}"
-    ends = [names[task] for task in hang.can_end]
-    leave = f"{' and '.join(ends)} could still end from it" if ends else "nobody can end from it"
-    loop = f"a loop of {len(hang.loop)} steps that survives {hang.survives}; {leave}"
-    if hang.kind == "starvation":
-        return f"{tasks} can wait for ever ({places}) while others go on: {loop}"
-    return f"{tasks} can go round for ever without ending: {loop}"

@@ -15,8 +15,9 @@ import attrs
 from kmodel.explore.bounded import Bounded, Kind
 from kmodel.explore.drive import Tick, drive, recheck
 from kmodel.explore.execution import Execution, Observer, Outcome, run
+from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits, Order, Search
-from kmodel.explore.judgement import FAIR, Found, Judgement
+from kmodel.explore.judgement import FAIR, Judgement
 from kmodel.explore.purity import building, pure
 from kmodel.explore.recipe import recipe
 from kmodel.explore.snapshot import snapshot

@@ -11,8 +11,9 @@ from typing import Final
 import attrs
 
 from kmodel.explore.drive import Tick, drive
+from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits, Search, Violation
-from kmodel.explore.judgement import Found, Judgement
+from kmodel.explore.judgement import Judgement
 from kmodel.explore.likeness import Unlike
 from kmodel.explore.orbit import Orbital
 from kmodel.explore.unfolded import Unfolded

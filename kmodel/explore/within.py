@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Final
 
 from kmodel.explore.bounded import Bounded, Kind, counted
+from kmodel.explore.found import Found
 from kmodel.explore.graph import Graph, Search
-from kmodel.explore.judgement import ENDS, Found, Judgement
+from kmodel.explore.judgement import ENDS, Judgement
 
 UNJUDGED: Final = "deadlock of some, livelock, starvation and data races"
 """What cannot be judged without the whole graph."""

@@ -15,8 +15,9 @@ from programs import build, like_program
 from kmodel.case import Case
 from kmodel.cli import run_command_line
 from kmodel.explore.execution import Execution, run
+from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits, Search
-from kmodel.explore.judgement import Found, Judgement
+from kmodel.explore.judgement import Judgement
 from kmodel.explore.purity import pure
 from kmodel.explore.strategy import Replay
 from kmodel.explore.symmetry import SAFETY, OfEveryState, UpToSymmetry, up_to_symmetry
