@@ -135,6 +135,7 @@ def test_random_programs_come_out_the_same_however_often_they_are_ended(
 ) -> None:
     """States, rows, leaves, nodes, codes, violations, frontier: the same numbers."""
     ended = deadlocks = panics = 0
+    fuzz_scale = max(fuzz_scale, 2)  # with fewer programs none of them may panic
     for seed in range(fuzz_seed, fuzz_seed + 12 * fuzz_scale):
         tried = program(seed)
 

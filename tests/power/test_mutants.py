@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from mutants import MUTANTS, ROOT, Mutant, applied, judge
+from mutants import MUTANTS, NOTHING, ROOT, Mutant, applied, judge
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
@@ -16,6 +16,13 @@ def test_each_mutant_still_applies_and_is_python(mutant: Mutant) -> None:
 
 def test_names_are_told_apart() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+@pytest.mark.slow
+def test_nothing_is_caught_where_nothing_is_wrong() -> None:
+    """Else every mutant would be, for nothing."""
+    fate = judge(NOTHING)
+    assert not fate.caught, fate.by
 
 
 @pytest.mark.slow
