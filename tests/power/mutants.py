@@ -385,7 +385,7 @@ def judge(mutant: Mutant) -> Fate:
         leave = shutil.ignore_patterns("__pycache__", ".*_cache", ".git", "logs", ".venv")
         shutil.copytree(ROOT, copy, dirs_exist_ok=True, ignore=leave)
         (copy / "kmodel" / mutant.file).write_text(applied(mutant, copy / "kmodel"))
-        environment = os.environ | {"PYTHONPATH": folder, "KMODEL_FUZZ_SCALE": "1"}
+        environment = os.environ | {"PYTHONPATH": folder}
         try:
             ran = subprocess.run(
                 [*PYTEST, *tests()],
