@@ -75,8 +75,10 @@ class Case:
 
     @property
     def called(self) -> str:
-        """The scenario and its fix, as one types them."""
-        return self.scenario.name + (f" --fix {self.fix}" if self.fix else "")
+        """The scenario, its fix and what was set, as one types them."""
+        fix = f" --fix {self.fix}" if self.fix else ""
+        sets = [f" --set {key}={value}" for key, value in self.differing().items()]
+        return f"{self.scenario.name}{fix}{''.join(sets)}"
 
     @property
     def assumptions(self) -> tuple[str, ...]:

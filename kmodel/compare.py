@@ -110,6 +110,8 @@ def judge(unit: Unit) -> Judged:
         case = Case.of(situation.scenario, unit.given | unit.variant, unit.fix, unit.situation)
         judged = explore(case, unit.limits)
         verdict = judged.cell(situation.properties)
+        if "interrupted" in verdict.evidence.bound:
+            raise KeyboardInterrupt  # half a unit is no unit
         means = sample(case, RANDOM_SEED, RANDOM_RUNS)
     counts = verdict.counts | {"random": means}
     properties = {name: judged.cell((name,)) for name in situation.properties}

@@ -78,7 +78,7 @@ class Sampler:
         self._began = time.monotonic()
         world = case.build()
         world.seal()
-        refuse_untracked(world)
+        self._unseen = refuse_untracked(world)
 
     def take(self, runs: int, tick: Callable[[Run], None]) -> None:
         """So many runs, each with the next seed; Ctrl-C ends it early and keeps them."""
@@ -94,6 +94,7 @@ class Sampler:
                         run = self._run(run.seed, logged=True)
                     kept.append(run)
                 self.runs.append(run)
+                self._unseen.refuse_changed()
                 self.recipe.learn(self._strategy)
                 tick(run)
                 if asked_to_stop():

@@ -17,7 +17,7 @@ from kmodel.case import Case
 from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits
 from kmodel.explore.signature import Signature, places
-from kmodel.judge import HOLDS, Judge
+from kmodel.judge import Judge
 from kmodel.recorder import SharedStateError
 from kmodel.settings import UsageError
 from kmodel.verdict import Finding, Verdict
@@ -49,11 +49,8 @@ class Smaller:
         if self.judge is None or self.found is None:
             return attrs.evolve(verdict, smallest=smallest | {"as_asked": None}), worst
         finding = self.judge.finding(self.found)
-        _, _, message = self.asked.found.conclude([self.found], HOLDS)
         verdict = attrs.evolve(
             verdict,
-            message=message,
-            culprits=finding.culprits,
             replay=finding.replay,
             digest=finding.digest,
             survives=finding.survives,

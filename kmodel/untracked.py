@@ -8,8 +8,16 @@ immutable, or frozen here.
 from __future__ import annotations
 
 import collections
+import contextvars
+import datetime
+import decimal
 import dis
 import enum
+import fractions
+import functools
+import operator
+import pathlib
+import re
 import sys
 import types
 from typing import Any
@@ -21,18 +29,51 @@ from kmodel.table import Table
 from kmodel.world import ScenarioError, World
 
 
-def refuse_untracked(world: World) -> None:
-    """Raise ``ScenarioError`` where two tasks could share what the engine cannot see."""
+class Unseen:
+    """Attributes of the classes and functions that tasks can reach, as they were: what a run
+    sets there no engine sees."""
+
+    def __init__(self) -> None:
+        self.before: list[tuple[str, Any, dict[str, Any]]] = []
+
+    def watch(self, name: str, thing: Any) -> None:
+        self.before.append((name, thing, dict(vars(thing))))
+
+    def refuse_changed(self) -> None:
+        """Raise ``ScenarioError`` if one of them is not what it was."""
+        for name, thing, before in self.before:
+            now = dict(vars(thing))
+            for key in {*now, *before}:
+                if now.get(key, self) is not before.get(key, self):
+                    raise ScenarioError(
+                        f"{name}.{key} is changed during a run: all tasks share it, and the engine "
+                        "cannot see that; make it a field of a @shared class"
+                    )
+
+
+def refuse_untracked(world: World) -> Unseen:
+    """Raise ``ScenarioError`` where two tasks could share what the engine cannot see. Returns
+    what must be looked at again after a run."""
     # what is shared and of this world may be reached; it is looked at as such
     seen = {id(thing) for thing in [*world.tasks, *world.objects]}
     for task, start in zip(world.tasks, world.starts):
         _walk(start, f"task {task.name}", seen)
     for thing in world.objects:
+        _walk_class(type(thing), type(thing).__name__, seen)
         if not isinstance(thing, Table):
             kinds = shared.fields(type(thing))
             for name, value in thing.__dict__.items():
                 if kinds.get(name, "const") == "const" and not name.startswith("_"):
                     _walk(value, f"{type(thing).__name__}.{name}", seen)
+    found = Unseen()
+    for thing in _REACHED:
+        found.watch(thing.__name__, thing)
+    _REACHED.clear()
+    return found
+
+
+_REACHED: list[Any] = []
+"""The users' classes and functions that a walk came to."""
 
 
 _PLAIN = (
@@ -40,6 +81,14 @@ _PLAIN = (
     *(types.ModuleType, types.BuiltinFunctionType, types.MappingProxyType),
 )
 _CONTAINERS = (list, dict, set, bytearray, collections.deque)
+_CONSTANT = (
+    *(re.Pattern, pathlib.PurePath, fractions.Fraction, decimal.Decimal, slice, property),
+    *(datetime.date, datetime.time, datetime.timedelta, types.GenericAlias, staticmethod),
+    *(operator.itemgetter, operator.attrgetter, operator.methodcaller, classmethod),
+    *(types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType),
+    *(types.MethodDescriptorType, types.MethodWrapperType, types.ClassMethodDescriptorType),
+)
+"""Of the language's own classes those whose objects never change."""
 
 
 def _walk(value: Any, where: str, seen: set[int]) -> None:
@@ -68,13 +117,48 @@ def _walk(value: Any, where: str, seen: set[int]) -> None:
         _walk(value.__func__, where, seen)
     elif isinstance(value, types.FunctionType):
         _walk_function(value, where, seen)
-    elif attrs.has(type(value)):
+    elif isinstance(value, functools.partial):
+        _walk((value.func, value.args, *value.keywords.values()), where, seen)
+    elif hasattr(value, "__wrapped__"):
+        _walk(value.__wrapped__, where, seen)
+    elif hasattr(type(value), "__next__") or _changes(value):
+        raise ScenarioError(
+            f"{where} can reach a {type(value).__name__}, which changes as it is used. The engine "
+            "cannot see that, so no verdict would hold: use a @shared class"
+        )
+    elif attrs.has(type(value)) and not _settable(value):
         for field in attrs.fields(type(value)):
             _walk(getattr(value, field.name), f"{where}.{field.name}", seen)
     elif not _ours(type(value).__module__) and hasattr(value, "__dict__"):
         for name, held in list(vars(value).items()):
             _walk(held, f"{where}.{name}", seen)
+        _walk_class(type(value), where, seen)
         _freeze(value, where)
+    elif not _ours(type(value).__module__) and _slots(value):
+        raise ScenarioError(
+            f"{where} can reach an object of class {type(value).__name__}, whose changes the "
+            "engine cannot see: make it a @shared class, or a frozen attrs class"
+        )
+
+
+def _changes(value: Any) -> bool:
+    """Is it an object of the language's own that may change?"""
+    if isinstance(value, types.SimpleNamespace):
+        return True
+    top = (type(value).__module__ or "").split(".")[0]
+    if top not in sys.stdlib_module_names or isinstance(value, _CONSTANT) or callable(value):
+        return isinstance(value, contextvars.ContextVar)
+    return top not in ("typing", "builtins", "types", "abc", "enum")
+
+
+def _settable(value: Any) -> bool:
+    """Can its attributes be set (an attrs class that is not frozen)?"""
+    sets: Any = type(value).__setattr__
+    return not _ours(type(value).__module__) and sets is object.__setattr__
+
+
+def _slots(value: Any) -> bool:
+    return any(vars(cls).get("__slots__") for cls in type(value).__mro__)
 
 
 def _freeze(value: Any, where: str) -> None:
@@ -104,11 +188,17 @@ def _ours(module: str | None) -> bool:
 
 
 def _walk_class(cls: type, where: str, seen: set[int]) -> None:
-    if _ours(cls.__module__):
-        return
-    for name, value in vars(cls).items():
-        if isinstance(value, _CONTAINERS) and not name.startswith("__"):
-            _walk(value, f"{where} ({cls.__name__}.{name})", seen)
+    """What all its objects share, and what its methods can reach."""
+    for base in cls.__mro__:
+        if _ours(base.__module__):
+            continue
+        _REACHED.append(base)
+        for name, value in vars(base).items():
+            value = getattr(value, "__func__", getattr(value, "fget", value))
+            if name.startswith("__") and not isinstance(value, types.FunctionType):
+                continue
+            if isinstance(value, (*_CONTAINERS, types.FunctionType)):
+                _walk(value, f"{where} ({cls.__name__}.{name})", seen)
 
 
 def _walk_function(function: types.FunctionType, where: str, seen: set[int]) -> None:
@@ -123,15 +213,13 @@ def _walk_function(function: types.FunctionType, where: str, seen: set[int]) -> 
         _walk(content, f"{where} ({free})", seen)
     if _ours(function.__module__):
         return
+    _REACHED.append(function)
     for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
         _walk(default, f"{where} (a default of {function.__name__})", seen)
     _refuse_rebinding(function, where)
     for name in _names(function.__code__):
         content = function.__globals__.get(name)
-        if isinstance(content, (*_CONTAINERS, types.FunctionType, type)) or hasattr(
-            content, "_oid"
-        ):
-            _walk(content, f"{where} (global {name})", seen)
+        _walk(content, f"{where} (global {name})", seen)
 
 
 def _names(code: types.CodeType) -> set[str]:

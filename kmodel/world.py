@@ -69,7 +69,7 @@ def tested(check: Check, test: Callable[[], str | None]) -> str | None:
     before, RUN.checking = RUN.checking, True
     RUN.turns += 1
     try:
-        return test()
+        wrong = test()
     except (ScenarioError, SharedStateError):
         raise
     except (Exception, SystemExit) as error:
@@ -79,6 +79,12 @@ def tested(check: Check, test: Callable[[], str | None]) -> str | None:
         ) from error
     finally:
         RUN.checking = before
+    if wrong is not None and not isinstance(wrong, str):
+        raise ScenarioError(
+            f"check {check.name!r} returned {wrong!r}: it must return what is wrong, as text, or "
+            "None (write: None if all is well else 'what is wrong')"
+        )
+    return wrong
 
 
 class World:

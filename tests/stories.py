@@ -140,13 +140,13 @@ def wrong(m: Machine) -> None:
 '''
 
 CHANCE = '''"""How far its threads go depends on the weather."""
-import os
+import datetime
 
 from kmodel import Machine, pause, scenario
 
 
 async def wander():
-    for _ in range(1 + os.urandom(1)[0] % 200):
+    for _ in range(1 + datetime.datetime.now().microsecond % 200):
         await pause()
 
 

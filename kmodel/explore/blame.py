@@ -14,7 +14,7 @@ from kmodel.world import ScenarioError
 _HOME: Final = str(Path(kmodel.__file__).parent)
 
 
-def blame(error: Exception | SystemExit, task: Task | None) -> Panic:
+def blame(error: BaseException, task: Task | None) -> Panic:
     """What a step that raised ``error`` means for the run.
 
     A failed ``assert`` is a panic (KASSERT), an error of the scenario's own code a
@@ -25,11 +25,13 @@ def blame(error: Exception | SystemExit, task: Task | None) -> Panic:
         return error
     if isinstance(error, (ScenarioError, SharedStateError)):
         return Panic(str(error), "scenario-error")
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
+        error = error.__cause__  # Python's wrapping of one that a coroutine raised
     file, line, function = _innermost(error)
     if isinstance(error, AssertionError):
         said = f": {error}" if str(error) else ""
         return Panic(f"assertion failed in {function} ({Path(file).name}, line {line}){said}")
-    if file.startswith(_HOME):
+    if file.startswith(_HOME) and isinstance(error, Exception):
         raise error
     where, at, _ = _innermost(error, outside=_HOME)
     hint = ""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
+from kmodel.explore.alarm import OutOfTime
 from kmodel.point import RUN, Kind, Op, Task
+from kmodel.recorder import LimitReached, SharedStateError
 from kmodel.world import ScenarioError
+
+NOT_OF_THE_TASK: Final = (KeyboardInterrupt, OutOfTime, LimitReached)
+"""What may come up in a step without being an error of the task's code."""
 
 
 def checked(op: Any, task: Task | None) -> Op:
@@ -19,6 +24,22 @@ def checked(op: Any, task: Task | None) -> Op:
         f"task {task} awaited something that is no kmodel point ({type(op).__name__}): inside a "
         "task await only operations, for example pause(), a lock or a channel"
     )
+
+
+def goes(op: Op) -> bool:
+    """May the operation go now? ``ScenarioError`` if its guard raises."""
+    kind, target, args = op
+    if kind.guard is None:
+        return True
+    try:
+        return bool(kind.guard(target, *args))
+    except (ScenarioError, SharedStateError):
+        raise
+    except Exception as error:
+        raise ScenarioError(
+            f"the guard of {kind.event} on {getattr(target, 'name', target)} raised "
+            f"{type(error).__name__}: {error}; it must say whether the operation may go"
+        ) from error
 
 
 def unawaited(task: Task | None) -> ScenarioError:

@@ -21,7 +21,8 @@ WALKS = 4
 
 def drive(search: Search, tick: Tick | None = None) -> None:
     """Advance ``search`` to its end, with a ``tick`` after each piece of work; a Ctrl-C
-    ends it there and keeps what it has."""
+    ends it there and keeps what it has. Raises ``ScenarioError`` if model code changed what
+    the engine does not see."""
     with interruptible() as asked_to_stop, no_collector():
         more = True
         while more:
@@ -31,6 +32,7 @@ def drive(search: Search, tick: Tick | None = None) -> None:
             if more and asked_to_stop():
                 search.interrupt("interrupted")
                 more = False
+    search.histories.unseen.refuse_changed()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import attrs
 
 from kmodel.explore.blame import blame
-from kmodel.explore.coroutine import checked, close, unawaited
+from kmodel.explore.coroutine import NOT_OF_THE_TASK, checked, close, goes, unawaited
 from kmodel.point import RUN, START, Op, Task
 from kmodel.world import Check, World, leave, tested
 
@@ -94,10 +94,8 @@ class Execution:
             self._settling = []
         able = []
         for index, op in enumerate(self.pending):
-            if op is not None:
-                guard = op[0].guard
-                if guard is None or guard(op[1], *op[2]):
-                    able.append(index)
+            if op is not None and (op[0].guard is None or goes(op)):
+                able.append(index)
         return able
 
     @property
@@ -107,7 +105,7 @@ class Execution:
 
     def _able(self, index: int) -> bool:
         op = self.pending[index]
-        return op is not None and (op[0].guard is None or op[0].guard(op[1], *op[2]))
+        return op is not None and goes(op)
 
     def step(self, index: int) -> None:
         """Let one enabled task through its operation and on to its next point."""
@@ -132,7 +130,9 @@ class Execution:
             self._left -= task.obliged
             if self.observer:
                 self._say(index, "task.end", {"result": end.value})
-        except (Exception, SystemExit) as error:
+        except NOT_OF_THE_TASK:
+            raise
+        except BaseException as error:
             panic = blame(error, task)
             self._end_with(panic.kind, panic.message, "no panic", panic.culprits)
         finally:

@@ -42,7 +42,8 @@ def hang_message(hang: Hang, who: list[str], names: list[str]) -> str:
         return f"{tasks} can never step again ({places}){why}"
     ends = [names[task] for task in hang.can_end]
     leave = f"{' and '.join(ends)} could still end from it" if ends else "nobody can end from it"
-    loop = f"a loop of {len(hang.loop)} steps that survives {hang.survives}; {leave}"
+    steps = f"{len(hang.loop)} step{'' if len(hang.loop) == 1 else 's'}"
+    loop = f"a loop of {steps} that survives {hang.survives}; {leave}"
     if hang.kind == "starvation":
         return f"{tasks} can wait for ever ({places}) while others go on: {loop}"
     return f"{tasks} can go round for ever without ending: {loop}"

@@ -20,7 +20,7 @@ from typing import Any
 
 from kmodel import point
 from kmodel.explore.blame import blame
-from kmodel.explore.coroutine import checked, close, unawaited
+from kmodel.explore.coroutine import NOT_OF_THE_TASK, checked, close, goes, unawaited
 from kmodel.explore.keys import place
 from kmodel.explore.tree import BLOCKED, Divergence, Leaf, Predicate, State, grow, spans_of, walk
 from kmodel.point import RUN, START, Op, Task, fold
@@ -89,7 +89,7 @@ class Histories:
     def __init__(self, world: World, forgetful: bool = True) -> None:
         self.world = world
         world.seal()
-        refuse_untracked(world)
+        self.unseen = refuse_untracked(world)
         self.recorder = world.record()
         self.locations = len(self.recorder.state)
         self._ids: dict[Any, int] = {}
@@ -184,8 +184,7 @@ class Histories:
         RUN.history = node.history
 
     def _guard(self, op: Op) -> bool:
-        kind, target, args = op
-        return kind.guard is None or kind.guard(target, *args)
+        return goes(op)
 
     def _step(self, node: Node, op: Op, state: State[int]) -> tuple[Leaf, list[tuple[int, int]]]:
         recorder, leaf = self.recorder, Leaf()
@@ -206,7 +205,9 @@ class Histories:
                 leaf.panic = blame(unawaited(node.task), node.task)
         except Divergence:
             raise
-        except (Exception, SystemExit) as error:
+        except NOT_OF_THE_TASK:
+            raise
+        except BaseException as error:
             leaf.panic = blame(error, node.task)
         leaf.said = tuple(said)
         self.leaves.append((node.task.index, leaf))

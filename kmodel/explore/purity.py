@@ -8,8 +8,10 @@ slips through shows as a divergence when a run is replayed.
 
 from __future__ import annotations
 
+import os
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
@@ -24,6 +26,7 @@ STEP_SECONDS: Final = 5.0
 """How long one step, or the building of a scenario, may take."""
 
 _CLOCKS: Final = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")
+_CPU = ("process_time", "process_time_ns", "thread_time", "thread_time_ns")
 
 
 class _Building:
@@ -48,12 +51,14 @@ def pure(step_seconds: float = STEP_SECONDS) -> Iterator[None]:
     Raises ``ScenarioError`` in the offending code. The watch over endless steps needs
     the main thread; elsewhere it is left out.
     """
-    saved = [(time, name, getattr(time, name)) for name in ("sleep", *_CLOCKS)]
+    saved = [(time, name, getattr(time, name)) for name in ("sleep", *_CLOCKS, *_CPU)]
     saved += [
         (random, name, getattr(random, name))
         for name in random.__all__
         if not isinstance(getattr(random, name), type)
     ]
+    saved += [(os, "urandom", os.urandom), (uuid, "uuid1", uuid.uuid1)]
+    saved.append((random, "_urandom", os.urandom))  # what SystemRandom and secrets draw from
     for module, name, function in saved:
         setattr(module, name, _refusing(module.__name__, name, function))
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import get_args
 
 import attrs
 
@@ -19,7 +20,7 @@ from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits, Order, Search
 from kmodel.explore.judgement import FAIR, Judgement
 from kmodel.explore.purity import building, pure
-from kmodel.explore.recipe import recipe
+from kmodel.explore.recipe import NAMES, recipe
 from kmodel.explore.snapshot import snapshot
 from kmodel.explore.symmetry import up_to_symmetry
 from kmodel.explore.traces import Traced, Traces, next_new
@@ -121,13 +122,20 @@ def search(
     Raises ``ScenarioError`` or ``SharedStateError`` if the world is wrong, ``Divergence`` if
     it does not do the same each time.
     """
+    _refuse(preemptions=preemptions, delays=delays, states=states, seconds=seconds, memory=memory)
+    if sum((preemptions is not None, delays is not None, symmetric)) > 1:
+        raise ValueError("give one of preemptions, delays and symmetric")
+    if order not in get_args(Order):
+        raise ValueError(f"order must be one of {', '.join(get_args(Order))}, not {order!r}")
     limits = Limits(states=states, seconds=seconds, memory=memory)
     fresh = _fresh(build)
     found: Judgement
     with pure():
         if preemptions is not None or delays is not None:
             kind: Kind = "bounded" if preemptions is not None else "delay"
-            bounded = Bounded(fresh(), limits, kind, preemptions or delays or 0)
+            bounded = Bounded(
+                fresh(), limits, kind, preemptions if preemptions is not None else delays or 0
+            )
             drive(bounded, tick)
             found = WithinBound(bounded, kind)
         elif symmetric:
@@ -159,6 +167,16 @@ def search(
         within=not judged and not found.cut and not found.graph.stopped_by,
         reached=found.reached(),
     )
+
+
+def _refuse(**given: float | None) -> None:
+    """Raise ``ValueError`` for limits that are none."""
+    for name, value in given.items():
+        least = 0 if name in ("preemptions", "delays", "seed") else 1e-9
+        if value is not None and not value >= least:  # also refuses nan
+            raise ValueError(
+                f"{name} must be {'at least' if least == 0 else 'above'} 0, not {value}"
+            )
 
 
 def _fresh(build: Build) -> Callable[[], World]:
@@ -238,6 +256,9 @@ def sample(
 ) -> Sample:
     """So many runs with ``strategy`` (random, pct, pos, fair, round-robin); run N has seed
     ``seed + N``. A run that is not over after ``max_steps`` counts as ``limit``."""
+    _refuse(runs=runs, max_steps=max_steps, seed=seed)
+    if strategy not in NAMES:
+        raise ValueError(f"strategy must be one of {', '.join(NAMES)}, not {strategy!r}")
     fresh, recipes, traces = _fresh(build), recipe(strategy), Traces()
     ended: Counter[str] = Counter()
     broken: dict[str, tuple[Outcome, Schedule]] = {}
