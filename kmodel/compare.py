@@ -93,6 +93,8 @@ def units(
     found: list[Unit] = []
     for situation in map(situations.load, places):
         for fix in chosen:
+            if situation.cannot(fix) is not None:
+                continue
             pairs = itertools.product(situation.combinations(), fixes.load(fix).combinations())
             for where, how in pairs:
                 variant = {key: given.get(key, value) for key, value in (where | how).items()}
@@ -101,6 +103,16 @@ def units(
                     Case.of(situation.scenario, given | variant, fix, situation.name)
                     found.append(unit)
     return found
+
+
+def left_out(chosen: list[str], where: list[str]) -> list[dict[str, str]]:
+    """The cells that cannot be, each with its reason."""
+    return [
+        {"fix": fix, "situation": situation.name, "reason": reason}
+        for situation in map(situations.load, where)
+        for fix in chosen
+        if (reason := situation.cannot(fix)) is not None
+    ]
 
 
 def judge(unit: Unit) -> Judged:

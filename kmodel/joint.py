@@ -15,7 +15,8 @@ from kmodel.explore.history import FalseLive, Histories
 from kmodel.explore.judgement import Judgement
 from kmodel.explore.symmetry import up_to_symmetry
 from kmodel.explore.within import WithinBound
-from kmodel.judge import NO_LIVELOCK, RESTART, Judge
+from kmodel.judge import RESTART, Judge
+from kmodel.properties import NO_LIVELOCK
 from kmodel.shown import undecided
 from kmodel.verdict import Verdict
 

@@ -14,17 +14,13 @@ from kmodel.case import Case
 from kmodel.explore.alarm import OutOfTime, deadline
 from kmodel.explore.drive import no_collector
 from kmodel.explore.found import Found
-from kmodel.explore.judgement import ENDS, FAIR, Judgement
+from kmodel.explore.judgement import FAIR, Judgement
 from kmodel.explore.measure import Measure
+from kmodel.properties import ENDS, NO_LIVELOCK, PROPERTIES
 from kmodel.shown import make_token
 from kmodel.verdict import Evidence, Finding, Verdict
 
 RESTART: Final = "fault.restart"
-NO_LIVELOCK: Final = "no refault livelock"
-PROPERTIES: Final = {
-    NO_LIVELOCK: "no fair run restarts an unfinished fault for ever",
-    ENDS: "every obliged task ends, under weak fairness and lock-grant",
-}
 HOLDS: Final = "no schedule within the bounds breaks anything"
 
 
@@ -52,11 +48,20 @@ class Judge:
     def cell(self, properties: tuple[str, ...]) -> Verdict:
         """Judge ``properties`` alone; whatever else is broken becomes a finding."""
         found = self.found
-        panics = [one for one in found.violated if one.property == "no panic"]
-        of = {NO_LIVELOCK: found.repeating, ENDS: panics + found.hanging}
-        judged = sorted((one for name in properties for one in of[name]), key=Found.rank)
+        judged = sorted((one for name in properties for one in self.against(name)), key=Found.rank)
         others = [*found.violated, *found.racing, *found.inverted]
         return self._document(judged, judged + [one for one in others if one not in judged])
+
+    def against(self, name: str) -> list[Found]:
+        """What breaks the property called ``name``."""
+        found = self.found
+        if name == NO_LIVELOCK:
+            return found.repeating
+        if name == ENDS:
+            return [one for one in found.violated if one.property == "no panic"] + found.hanging
+        kinds = PROPERTIES[name].kinds
+        every = [*found.violated, *found.racing, *found.inverted, *found.staying]
+        return [one for one in every if one.property == name or one.kind in kinds]
 
     def _document(self, judged: list[Found], everything: list[Found]) -> Verdict:
         found, case = self.found, self.case

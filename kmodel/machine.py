@@ -14,16 +14,19 @@ from typing import Any
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
-from kmodel.param import KernelParams, contradictions
+from kmodel.param import PAGE_SHIFT, KernelParams, contradictions
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.point import Task
+from kmodel.properties import add_check
 from kmodel.settings import UsageError
-from kmodel.vm.amap import AnonPool
+from kmodel.vm.amap import Anon, AnonPool
 from kmodel.vm.km import KernelMemory, SinglePages
 from kmodel.vm.kmap import KernelMap
 from kmodel.vm.physmem import PhysMem
 from kmodel.vm.pool import Pool
+from kmodel.vm.swap import Swap
+from kmodel.vm.wrapper import WrapperPool
 from kmodel.world import World
 
 ANON_ITEMS = HEADER_ITEMS = 4
@@ -39,13 +42,14 @@ class Machine:
             raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
         self.params, self.world = params, world or World()
         self._spaces: list[Space] = []
+        self._others_on_swap = params.swap_used
         with self.world:
             self.physmem = PhysMem(params)
             self._km = KernelMemory(params, self.physmem)
             pools = PmapPools(params, self._km, self._km.single(HEADER_ITEMS))
             anons = AnonPool(self._km.single(ANON_ITEMS))
-            self.kernel = Kernel(params, self.physmem, self._km, anons, pools, fix)
-            self._daemon = PageDaemon(params, self.physmem, self.kernel)
+            swap = Swap(params)
+            self.kernel = Kernel(params, self.physmem, swap, self._km, anons, pools, fix)
         self._boot()
         self._standing_checks()
 
@@ -53,15 +57,40 @@ class Machine:
     def kernel_map(self) -> KernelMap:
         return self._km.kernel_map
 
-    def process(self, name: str | None = None) -> Space:
-        """A process: one anonymous mapping over its whole address space, an empty pmap."""
+    def process(self, name: str | None = None, threads: int = 0) -> Space:
+        """A process: one anonymous mapping over its whole address space, an empty pmap.
+        ``threads`` of it will ``exit``, and the last of those frees it."""
         name = name or f"p{len(self._spaces)}"
         with self.world:
-            space = Space(self.kernel, name)
+            space = Space(self.kernel, name, threads)
             space.pmap.top = self._boot_vp()
         self._spaces.append(space)
         self._check_space(space)
         return space
+
+    def resident(self, space: Space, va: int, *, mapped: bool = False) -> None:
+        """The process has touched ``va`` already: its page is there, on the queues, and
+        ``mapped``, or no longer mapped (inactive)."""
+        anon = self._boot_anon()
+        if not self.physmem.nfree():
+            raise UsageError("Parameters that cannot be: no page left at boot; raise npages")
+        (page,) = self.physmem.take(1)
+        space.map.amap.slots[va >> PAGE_SHIFT] = Anon(anon, page, queued=True)
+        if mapped:
+            self._boot_map(space, va, page)
+
+    def on_swap(self, space: Space, va: int) -> None:
+        """The process has touched ``va`` already, and its page is on swap alone. The slot is
+        one of ``swap_used``."""
+        self._others_on_swap -= 1
+        if self._others_on_swap < 0:
+            raise UsageError("Parameters that cannot be: nothing is on swap yet; raise swap_used")
+        space.map.amap.slots[va >> PAGE_SHIFT] = Anon(self._boot_anon(), None)
+
+    def must(self, *names: str) -> None:
+        """Ask for properties of ``properties.PROPERTIES`` that are checks of states."""
+        for name in names:
+            add_check(name, self.world, self.kernel, tuple(self._spaces))
 
     def cpu(self, name: str, start: Any, *args: Any) -> Task:
         """Put a thread that must end on a CPU of its own."""
@@ -84,11 +113,17 @@ class Machine:
         self.world.sometimes.append(self.kernel.pmap_pools.window(sentence))
 
     def finish(self) -> World:
-        """Called once the scenario is built: the page daemon gets its CPU."""
-        start = self._daemon.uvm_pageout
-        daemon = self.world.task("pagedaemon", start, obliged=False, daemon=True)
+        """Called once the scenario is built: the page daemon gets its CPU, and where it
+        pages out, the thread that ends its I/O too."""
+        if self.params.fragmented:
+            self.physmem.fragment()
+        with self.world:
+            daemon = PageDaemon(self.kernel, tuple(self._spaces))
+        thread = self.world.task("pagedaemon", daemon.uvm_pageout, obliged=False, daemon=True)
         if self.kernel.fix.daemon_step is not None:
-            self.world.check("page daemon purity", partial(self._impure, daemon), judged=False)
+            self.world.check("page daemon purity", partial(self._impure, thread), judged=False)
+        if self.params.pageout:
+            self.world.task("aiodoned", daemon.uvm_aiodone_daemon, obliged=False, daemon=True)
         return self.world
 
     def _boot(self) -> None:
@@ -97,7 +132,8 @@ class Machine:
         self._prime(pools.headers, p.header_stock)
         self._prime(pools.pted_pool, p.pted_stock)
         self._prime(self.kernel.anons.pool, p.anon_stock)
-        for _ in range(p.vp_stock):
+        # a wrapper keeps no item, so it has no stock
+        for _ in range(0 if isinstance(pools.vp_pool, WrapperPool) else p.vp_stock):
             vp = self._boot_vp()
             vp.live = False
             pools.vp_pool.prime((vp.address,))
@@ -126,6 +162,30 @@ class Machine:
                 "kva_pages, npages, entry_stock or header_stock"
             )
         return vp
+
+    def _boot_anon(self) -> int:
+        pool = self.kernel.anons.pool
+        if not pool.free:
+            raise UsageError("Parameters that cannot be: no anon left at boot; raise anon_stock")
+        return pool.boot_take()
+
+    def _boot_map(self, space: Space, va: int, page: int) -> None:
+        """pmap_enter, with nobody to wait for."""
+        pools, vp = self.kernel.pmap_pools, space.pmap.top
+        assert vp is not None
+        for level in range(4 - self.params.levels, 3):
+            child = space.pmap.table(vp, va, level)
+            if child is None:
+                child = self._boot_vp()
+                space.pmap.link(vp, va, level, child)
+            vp = child
+        if not (pools.inline or pools.pted_pool.free):
+            raise UsageError(
+                "Parameters that cannot be: no descriptor left at boot; raise pted_stock"
+            )
+        pted = vp.spare() if pools.inline else pools.pted(pools.pted_pool.boot_take())
+        pted.live, pted.pte = True, (page, True)
+        space.pmap.link(vp, va, 3, pted)
 
     def _standing_checks(self) -> None:
         self.world.check("no leak", self._leak, when="end", kind="leak")
@@ -168,13 +228,20 @@ class Machine:
     def _leak(self) -> str | None:
         """What is neither free nor where it belongs, once every obliged task is done.
 
-        A background task is cut there: one that holds an item just then shows as a leak.
+        A background task is cut there. While one holds a lock it is in the middle of
+        something, and nothing is said; one that holds an item without shows as a leak.
         """
-        vps = pteds = anons = 0
+        if any(task.cpu.held for task in self.world.tasks if not task.obliged):
+            return None
+        vps = pteds = anons = resident = slots = 0
         for space in self._spaces:
             tables, descriptors = _count(space.pmap.top)
             vps, pteds = vps + tables, pteds + descriptors
-            anons += len(space.map.amap.slots.used)
+            owned = [anon for _, anon in space.map.amap.slots.used]
+            owned += space.map.amap.released
+            anons += len(owned)
+            resident += sum(anon.page is not None for anon in owned)
+            slots += sum(anon.page is None or anon.busy for anon in owned)
         ranges = sum(1 for pages in self._km.backing if pages is not None)
         pools = self.kernel.pmap_pools
         headed = pools.memory.held() // 2 if pools.memory.headers is not None else 0
@@ -193,12 +260,17 @@ class Machine:
             for pool in (pools.pted_pool, self.kernel.anons.pool, self._km.entries, pools.headers)
             if isinstance(pool.allocator, SinglePages)
         )
-        used = pools.memory.held() + self._km.cache.held() + singles + anons
+        behind = pools.memory.held() + self._km.cache.held() + singles
+        used = self.physmem.others + behind + resident
         if self.physmem.npages - self.physmem.nfree() != used:
             return (
                 f"{self.physmem.npages - self.physmem.nfree()} pages are taken, and {used} are "
                 "accounted for"
             )
+        swap = self.kernel.swap
+        taken = swap.npages - swap.free - self._others_on_swap
+        if taken != slots:
+            return f"{taken} slots of swap are taken, and {slots} pages are there"
         return None
 
 

@@ -40,6 +40,12 @@ def choice(default: str, options: tuple[str, ...], text: str) -> str:
     return field
 
 
+def switch(text: str) -> bool:
+    """A parameter that is off unless said otherwise."""
+    field: bool = attrs.field(default=False, metadata={"text": text})
+    return field
+
+
 @attrs.frozen(kw_only=True)
 class KernelParams:
     """The modelled machine. Every scenario has these parameters beside its own."""
@@ -91,6 +97,10 @@ class KernelParams:
         0, 0, 8, "pages in a magazine of the per-CPU page caches, two a CPU; 0 is none"
     )
     npages: int = size(64, 4, 4096, "physical pages")
+    fragmented: bool = switch("every second page that boot left free is somebody else's, for good")
+    pageout: bool = switch(
+        "the page daemon writes pages to swap; off, nothing is on the page queues"
+    )
     reserve_kernel: int = size(2, 0, 64, "pages only the kernel may take")
     reserve_pagedaemon: int = size(1, 0, 64, "pages only the page daemon may take")
     kva_pages: int = size(24, 0, 256, "pages of kernel_map's address space left for the pools")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import attrs
+
 from kmodel.case import Case
 from kmodel.explore.access import conflict
 from kmodel.explore.execution import Execution, deadlock_message, run
@@ -17,8 +19,10 @@ from kmodel.explore.moment import Moment, Watch
 from kmodel.explore.retrace import retrace
 from kmodel.explore.schedule import Token
 from kmodel.explore.strategy import Replay, ReplayDiverged
-from kmodel.judge import NO_LIVELOCK, RESTART
+from kmodel.judge import RESTART
+from kmodel.properties import NO_LIVELOCK
 from kmodel.verdict import Finding
+from kmodel.world import tested
 
 UNEVENTFUL: Final = ("done", "limit")
 """Kinds of a run that breaks nothing: it came to its end, or was cut."""
@@ -52,7 +56,25 @@ class Trial:
         found = self._lasso(stem, loop) if loop else self._stuck(Moment.of(execution))
         if found.kind in UNEVENTFUL:
             stem, loop = stem + loop, b""
+        elif found.property == ENDS and self._stays(stem, loop):
+            found = attrs.evolve(found, property=prop)
         return found, stem, loop
+
+    def _stays(self, stem: bytes, loop: bytes) -> bool:
+        """Was it found for a check of where it hangs, and does that fail wherever it stays?"""
+        execution = Execution(self.case.build())
+        checks = execution.world.checks
+        asked = [c for c in checks if c.when == "hang" and c.name == self.token.property]
+        for task in stem:
+            execution.step(task)
+        wrong = bool(asked)
+        for check in asked:
+            wrong = tested(check, check.test) is not None
+            for task in loop:
+                execution.step(task)
+                wrong = wrong and tested(check, check.test) is not None
+        execution.close()
+        return wrong
 
     def _race(self, stem: bytes) -> tuple[Finding, bytes, bytes] | None:
         """A race of the last steps. It is seen while the first task stands still after its

@@ -50,7 +50,8 @@ def curcpu() -> Cpu:
 class Check:
     """A property of single states: ``test`` returns what is wrong, or ``None``.
 
-    ``when`` is ``always`` (every state) or ``end`` (every obliged task is done).
+    ``when`` is ``always`` (every state), ``end`` (every obliged task is done) or ``hang``
+    (asked by a judge of the states in which an obliged task can stay for ever).
     ``judged`` checks decide the verdict; the rest are reported as findings.
     """
 

@@ -11,7 +11,7 @@ from kmodel import compare, fixes, situations
 from kmodel.cli.compare import status
 from kmodel.compare import Cell, Unit, cells, judge, judge_all, units
 from kmodel.explore.graph import Limits
-from kmodel.judge import ENDS, NO_LIVELOCK
+from kmodel.properties import ENDS, NO_LIVELOCK
 from kmodel.settings import UsageError
 
 VARIANTS = [
@@ -82,7 +82,7 @@ def test_what_cannot_be_is_refused_before_anything_is_judged() -> None:
 
 def test_everything_is_every_fix_and_situation() -> None:
     """And each situation judges properties that there are."""
-    from kmodel.judge import PROPERTIES
+    from kmodel.properties import PROPERTIES
 
     assert compare.everything() == (fixes.names(), situations.names())
     for name in situations.names():

@@ -100,12 +100,12 @@ def test_two_cpus_fault_on_one_page(fix):
 @pytest.mark.parametrize(("used", "full"), [(98, False), (99, True), (100, True)])
 def test_swap_is_full_at_99_percent(used, full):
     """uvm_swapisfull is integer arithmetic on the slots."""
-    assert boot(swap_used=used).kernel.uvm_swapisfull() is full
+    assert boot(swap_used=used).kernel.swap.full() is full
 
 
 def test_no_swap_at_all_counts_as_full():
     """With nothing to page out to, a failure is a failure."""
-    assert boot(swap_pages=0).kernel.uvm_swapisfull()
+    assert boot(swap_pages=0).kernel.swap.full()
 
 
 @pytest.mark.parametrize("fix", REFUSED)

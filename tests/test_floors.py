@@ -36,8 +36,8 @@ FLOORS = {
     "sync": 1,
     "vm": 2,
     "pmap": 3,
-    **dict.fromkeys(("fault", "fixes", "pagedaemon"), 4),
-    **dict.fromkeys(("machine", "settings", "situations", "story"), 5),
+    **dict.fromkeys(("fault", "fixes", "pagedaemon", "vmspace", "anonget"), 4),
+    **dict.fromkeys(("machine", "properties", "settings", "situations", "story"), 5),
     **dict.fromkeys(FLOOR6, 6),
     **dict.fromkeys(("cli", "__main__", "testing"), 7),
 }

@@ -20,8 +20,9 @@ from kmodel.explore.host import TrioHost
 from kmodel.explore.schedule import Block, Token, bare
 from kmodel.explore.severity import SEVERITY
 from kmodel.explore.tree import Divergence
-from kmodel.judge import ENDS, NO_LIVELOCK, Judge
+from kmodel.judge import Judge
 from kmodel.param import KernelParams
+from kmodel.properties import ENDS, NO_LIVELOCK
 from kmodel.settings import UsageError
 from kmodel.shown import Shown, make_token, show
 from kmodel.verdict import EXIT, SCHEMA, Verdict
@@ -400,7 +401,7 @@ def test_a_situation_sets_parameters_and_may_be_overruled() -> None:
     [
         (("contended_kernel_mop", {}), "Did you mean 'contended_kernel_map'?"),
         ((MAP, {}, "wiat"), "No fix 'wiat'. Did you mean 'wait'?"),
-        ((MAP, {}, "wait", "contentoin"), "Did you mean 'contention'?"),
+        ((MAP, {}, "wait", "contentoin"), "Did you mean 'contention'"),
     ],
 )
 def test_what_is_not_there_is_a_usage_error(arguments: tuple[Any, ...], words: str) -> None:

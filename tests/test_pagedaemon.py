@@ -1,7 +1,9 @@
 """The page daemon: what a lap does, and the bell that it does not hear."""
 
 import pytest
-from worlds import Cell, Steered, at_end, boot, look, marks, search, stuck
+from worlds import Cell, Steered, at_end, boot, everywhere, look, marks, search, stuck
+
+VA = 0x20_0000
 
 
 def waiting(lap, times=1, **params):
@@ -79,3 +81,107 @@ def test_a_bell_between_the_end_of_a_lap_and_the_next_sleep_is_lost():
         for number in stuck(graph)
     }
     assert (1, 1) in asleep
+
+
+# --- a real shortage --------------------------------------------------------------------------
+
+
+def short_of_memory(free=3, pages=3, **params):
+    """One thread waits for memory; an idle process has pages on the queues."""
+    m = boot(pageout=True, **({"npages": 20, "anon_stock": 4} | params))
+    space = m.process("idle")
+    for page in range(pages):
+        m.resident(space, VA + page * 0x1000)
+    m.physmem.take(m.physmem.nfree() - free)
+    m.cpu("A", m.physmem.uvm_wait, "test")
+    m.finish()
+    return m, space
+
+
+def written(steered):
+    return [fields["va"] for _, event, fields in steered.events if event == "page.out"]
+
+
+@pytest.mark.parametrize(("free", "out"), [(3, 1), (2, 2), (4, 0)])
+def test_a_lap_writes_out_as_many_pages_as_are_short(free, out):
+    """freetarg less what is free or on its way."""
+    m, _ = short_of_memory(free)
+    assert m.physmem.freetarg == 4
+    with Steered(m.world) as steered:
+        steered.go("pagedaemon", "aiodoned", "A", "pagedaemon")
+        assert len(written(steered)) == out
+        assert m.physmem.paging == out
+
+
+def test_what_is_paging_counts_as_free():
+    """A second lap before the I/O is over writes out nothing more."""
+    m, _ = short_of_memory()
+    with Steered(m.world) as steered:
+        steered.go("pagedaemon", "aiodoned", "A", "pagedaemon")
+        assert len(written(steered)) == 1
+        assert steered.outcome is not None or not steered.can("pagedaemon")
+
+
+def test_the_end_of_the_io_frees_the_page_and_wakes_who_waits():
+    """The anon keeps its slot of swap, and no page."""
+    m, space = short_of_memory()
+    with Steered(m.world) as steered:
+        steered.go("pagedaemon", "aiodoned", "A", "pagedaemon")
+        assert m.physmem.nfree() == 3
+        steered.go("aiodoned")
+        assert m.physmem.nfree() == 4
+    anon = space.map.amap.slots[VA // 0x1000]
+    assert (anon.page, anon.busy, m.kernel.swap.only) == (None, False, 1)
+
+
+def test_pages_whose_owner_is_locked_are_passed_over():
+    """uvmpd_trylockowner: the daemon never waits for an owner."""
+    m, space = short_of_memory()
+
+    async def keep():
+        await space.map.amap.am_lock.enter(True)
+        await m.physmem.uvm_wait("test")
+        await space.map.amap.am_lock.exit()
+
+    m.cpu("B", keep)
+    with Steered(m.world) as steered:
+        steered.go("pagedaemon", "aiodoned", "B", "pagedaemon")
+        assert written(steered) == []
+        assert steered.about_to("B") != "ended"
+
+
+@pytest.mark.parametrize("pages", [0, 1, 2])
+def test_a_full_swap_ends_the_scan(pages):
+    """Nothing is written, and with nothing paging the waiters are woken all the same."""
+    m, _ = short_of_memory(pages=pages, swap_used=100)
+    with Steered(m.world) as steered:
+        steered.go("pagedaemon", "aiodoned", "A", "pagedaemon", "A")
+        assert written(steered) == []
+        assert steered.outcome is not None
+
+
+def test_a_lap_wakes_if_nothing_is_paging_or_the_kernels_reserve_is_left():
+    """Else it leaves the waking to the end of the I/O."""
+    m, _ = short_of_memory(free=2)
+    with Steered(m.world) as steered:
+        steered.go("pagedaemon", "aiodoned", "A", "pagedaemon")
+        assert not steered.can("A")
+        steered.go("aiodoned")
+        assert steered.can("A")
+
+
+def test_pages_are_never_written_twice_at_a_time():
+    """A busy page is skipped: in every order each anon is in flight once at most."""
+    m, _ = short_of_memory(free=2, pages=2)
+    graph = search(m.world)
+    flights = everywhere(
+        graph, lambda: len(set(m.kernel.swap.writing)) == len(m.kernel.swap.writing)
+    )
+    assert flights == {True}
+    assert stuck(graph) == [] or at_end(graph, lambda: None)
+
+
+def test_without_pageout_nothing_is_on_the_queues():
+    """The thread's situation has no shortage, and pays nothing for what it does not need."""
+    m = boot()
+    assert [task.name for task in m.finish().tasks] == ["pagedaemon"]

@@ -55,14 +55,23 @@ def compare(
       kmodel compare --all --json
     """
     from kmodel.cli.progress import counting
-    from kmodel.compare import SCHEMA, cells, default_jobs, everything, judge_all, units
+    from kmodel.compare import (
+        SCHEMA,
+        cells,
+        default_jobs,
+        everything,
+        judge_all,
+        left_out,
+        units,
+    )
     from kmodel.explore.graph import Limits
-    from kmodel.fixes import THREAD
+    from kmodel.fixes import THREAD as FIXES
     from kmodel.settings import UsageError, did_you_mean, parse_sets
+    from kmodel.situations import THREAD as SITUATIONS
 
     all_fixes, all_situations = everything()
-    chosen = list(dict.fromkeys(fix)) or (all_fixes if all_of_them else list(THREAD))
-    places = list(dict.fromkeys(where)) or all_situations
+    chosen = list(dict.fromkeys(fix)) or (all_fixes if all_of_them else list(FIXES))
+    places = list(dict.fromkeys(where)) or (all_situations if all_of_them else list(SITUATIONS))
     for word, names, what in (
         (chosen, all_fixes, "fix"),
         (places, all_situations, "situation"),
@@ -72,6 +81,7 @@ def compare(
                 raise UsageError(f"No {what} {name!r}.{did_you_mean(name, names)}")
     bounds = Limits(states=max_states, seconds=max_seconds, memory=max_memory << 20)
     work = units(chosen, places, parse_sets(sets), bounds)
+    cannot = left_out(chosen, places)
     judged: list[Judged] = []
     interrupted = False
     try:
@@ -83,13 +93,17 @@ def compare(
         interrupted = True
     found = cells(judged, work)
     if as_json:
-        document = {"schema": SCHEMA, "cells": [cell.document() for cell in found]}
+        cells_found = [cell.document() for cell in found]
+        document = {"schema": SCHEMA, "cells": cells_found}
+        document |= {"left_out": cannot} if cannot else {}
         print_json(document | ({"interrupted": True} if interrupted else {}))
     else:
         show(found)
+        _tell_left_out(cannot)
     if interrupted:
         click.echo(f"interrupted: {len(judged)} of {len(work)} variants judged", err=True)
-    sys.exit(130 if interrupted else status(found, check))
+    nothing = not work and not interrupted  # every cell asked for cannot be
+    sys.exit(130 if interrupted else 0 if nothing else status(found, check))
 
 
 def status(found: list[Cell], check: bool) -> int:
@@ -118,12 +132,29 @@ def show(found: list[Cell]) -> None:
     _afterword(found)
 
 
-def _title(situation: str, here: list[Cell]) -> str:
-    from kmodel import situations
+def _tell_left_out(cannot: list[dict[str, str]]) -> None:
+    """The cells that cannot be, those with the same reason in one line."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for cell in cannot:
+        told.setdefault((cell["situation"], cell["reason"]), []).append(cell["fix"])
+    for (situation, reason), who in told.items():
+        click.echo(f"left out of {situation} ({', '.join(who)}): {reason}.")
 
+
+def _title(situation: str, here: list[Cell]) -> str:
+    import attrs
+
+    from kmodel import situations, story
+
+    found = situations.load(situation)
     params = here[0].worst.verdict.params
-    bounds = ", ".join(f"{key}={params[key]}" for key in ("cpus", "faults") if key in params)
-    return f"\n[bold]{situation}[/bold]: {situations.load(situation).summary}\nbounds: {bounds}"
+    own = [f.name for f in attrs.fields(story.load(found.scenario).own) if f.type is int]
+    bounds = ", ".join(f"{key}={params[key]}" for key in own if key not in found.variants)
+    variants = "; ".join(
+        f"{key} {' | '.join(map(str, values))}" for key, values in found.variants.items()
+    )
+    title = f"\n[bold]{situation}[/bold]: {found.summary}\nbounds: {bounds}"
+    return f"{title}\nvariants: {variants}"
 
 
 def _verdicts(here: list[Cell], notes: list[str]) -> Any:
@@ -149,14 +180,15 @@ def _counts(here: list[Cell]) -> Any:
         for judged in cell.variants:
             counts, means = judged.verdict.counts, judged.verdict.counts["random"]
             failures = [
-                _count(_failures(judged).get(cause, 0), means["mean_pool_failures"].get(cause, 0))
+                f"{_most(judged, _failures(judged), cause)} "
+                f"({means['mean_pool_failures'].get(cause, 0):g})"
                 for cause in causes
             ]
             table.add_row(
                 _variant(judged),
-                _count(counts["refaults"], means["mean_refaults"]),
+                f"{_most(judged, counts, 'refaults')} ({means['mean_refaults']:g})",
                 *failures,
-                _count(counts["daemon_laps"], means["mean_daemon_laps"]),
+                f"{_most(judged, counts, 'daemon_laps')} ({means['mean_daemon_laps']:g})",
                 f"{means['ended'].get('done', 0)} of {means['runs']}",
             )
     return table
@@ -176,12 +208,13 @@ def _variant(judged: Judged) -> str:
 
 
 def _failures(judged: Judged) -> dict[str, int | None]:
-    failures: dict[str, int | None] = judged.verdict.counts["pool_failures"]
+    failures: dict[str, int | None] = judged.verdict.counts.get("pool_failures", {})
     return failures
 
 
-def _count(value: int | None, mean: float) -> str:
-    return f"{most(value)} ({mean:g})"
+def _most(judged: Judged, counts: dict[str, Any], name: str) -> str:
+    """The most of any run; ``?`` where there was no time left to tell."""
+    return most(counts.get(name, 0)) if "pool_failures" in judged.verdict.counts else "?"
 
 
 def _mark(verdict: Verdict, notes: list[str]) -> str:
@@ -199,12 +232,12 @@ def _kind(verdict: Verdict) -> str:
 def _afterword(found: list[Cell]) -> None:
     if not found:
         return
-    from kmodel.judge import PROPERTIES
+    from kmodel.properties import PROPERTIES
     from kmodel.sampling import SAMPLE_STEPS
 
     first = found[0].worst.verdict
-    for name in found[0].worst.properties:
-        click.echo(f"{name}: {PROPERTIES[name]}.")
+    for name in dict.fromkeys(name for cell in found for name in cell.worst.properties):
+        click.echo(f"{name}: {PROPERTIES[name].sentence}.")
     means = first.counts["random"]
     click.echo(
         f"* {means['runs']} random runs, seeds from {means['seed']}, given up after "
@@ -219,7 +252,7 @@ def _afterword(found: list[Cell]) -> None:
                 if of == "findings" and finding.property in cell.worst.properties:
                     continue  # a note above shows what broke that property
                 who, _ = told.setdefault(finding.kind + finding.message, ([], finding))
-                who.append(cell.fix)
+                who += [cell.fix] if cell.fix not in who else []
         for who, finding in told.values():
             click.echo(f"{title} ({', '.join(who)}): {finding_lines(finding)[0]}")
             if finding.replay:

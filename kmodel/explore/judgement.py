@@ -7,7 +7,7 @@ did not finish all that is found is real; what is not found says nothing.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import attrs
@@ -21,15 +21,21 @@ from kmodel.explore.lasso import easiest
 from kmodel.explore.liveness import Hang, Liveness
 from kmodel.explore.order import LockOrder
 from kmodel.explore.race import races
+from kmodel.explore.tree import Predicate
+from kmodel.world import tested
 
 ENDS: Final = "ends"
 """The property that every obliged task ends."""
 FAIR: Final = Fairness("weak", True)
 """What liveness is judged under."""
+STRONG: Final = Fairness("strong", True)
+"""What a check of where a run hangs is asked under: it is about what is waited for, and
+weak fairness lets a CPU spin for ever on a mutex that others keep taking."""
 STAGES: Final = {
     "violated": "panics and checks",
     "hanging": "hangs",
     "repeating": "restarts for ever",
+    "staying": "checks of where it hangs",
     "racing": "data races",
     "inverted": "lock order",
     "excluded": "what lock-grant rules out",
@@ -115,6 +121,22 @@ class Judgement:
         """A fair run that says ``again`` for ever, if there is one."""
         hang = self.live.repeats(FAIR) if self.live.again else None
         return [self.of_hang(hang, self.never)] if hang else []
+
+    @cached_property
+    def staying(self) -> list[Found]:
+        """Ways to hang among the states that a check with ``when="hang"`` finds something
+        wrong with: each is a hang too, and told of for the name of the check."""
+        found = []
+        for check in self.graph.world.checks:
+            if check.when == "hang":
+                wrong = Predicate(partial(tested, check, check.test))
+                hangs = self.live.hangs(STRONG, partial(self._wrong, wrong))
+                found += [self.of_hang(hang, check.name) for hang in hangs]
+        return found
+
+    def _wrong(self, predicate: Predicate, state: int) -> bool:
+        graph = self.graph
+        return predicate.value(graph.state(state), graph.world) is not None
 
     @cached_property
     def racing(self) -> list[Found]:

@@ -9,11 +9,12 @@ task again and again (a fault restarted for ever)?
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import attrs
 
-from kmodel.explore.cycle import LEVELS, Component, Fair, Fairness, Order, is_cycle
+from kmodel.explore.cycle import LEVELS, Component, Fair, Fairness, Order, components, is_cycle
 from kmodel.explore.graph import NOWHERE, Graph
 from kmodel.explore.lasso import Paths
 from kmodel.explore.measure import Measure, longest
@@ -65,13 +66,15 @@ class Liveness:
         A part of a component can be no fairer to a task that it leaves aside."""
         return list(Fair(self.graph, Fairness("weak", False)).refine(self.cycles, _any))
 
-    def hangs(self, fairness: Fairness) -> list[Hang]:
+    def hangs(self, fairness: Fairness, among: Callable[[int], bool] | None = None) -> list[Hang]:
         """Ways for an obliged task not to end: one of each kind, that which survives the
-        strongest fairness and of those the nearest; the worst kind first."""
-        found = {hang.kind: hang for hang in self.stuck()}
+        strongest fairness and of those the nearest; the worst kind first. ``among`` asks
+        for those that never leave the states that it accepts."""
+        found = {hang.kind: hang for hang in self.stuck(among)}
         for stronger in _at_least(fairness):
             best: dict[str, tuple[int, Component, tuple[int, ...]]] = {}
-            for part in Fair(self.graph, stronger).refine(self._from(stronger), _any):
+            parts = self._parts(self._from(stronger), among)
+            for part in Fair(self.graph, stronger).refine(parts, _any):
                 kind, tasks = self._judge(part)
                 depth = self.paths.depth(self.paths.nearest(part))
                 if kind not in found and (kind not in best or depth < best[kind][0]):
@@ -80,11 +83,17 @@ class Liveness:
                 found[kind] = self._lasso(kind, part, tasks, stronger)
         return sorted(found.values(), key=lambda hang: SEVERITY.index(hang.kind))
 
-    def stuck(self) -> list[Hang]:
-        """Those that a single state shows: nobody can step. One of each kind, the nearest."""
+    def stuck(self, among: Callable[[int], bool] | None = None) -> list[Hang]:
+        """Those that a single state shows: nobody can step. One of each kind, the nearest;
+        ``among`` asks for those in states that it accepts."""
+        kinds = {
+            kind: [state for state in states if among is None or among(state)]
+            for kind, states in self._dead_ends.items()
+        }
         return [
             self._deadlock(kind, self.paths.nearest(states))
-            for kind, states in self._dead_ends.items()
+            for kind, states in kinds.items()
+            if states
         ]
 
     def repeats(self, fairness: Fairness) -> Hang | None:
@@ -151,6 +160,18 @@ class Liveness:
             left = [t for t in self._obliged if not graph.done(state, t)]
             lost = any(self._pointless(state, t) for t in left)
             found.setdefault("lost-wakeup" if lost else "deadlock", []).append(state)
+        return found
+
+    def _parts(
+        self, cycles: list[Component], among: Callable[[int], bool] | None
+    ) -> list[Component]:
+        """The cycles that remain of ``cycles`` among the states that are accepted."""
+        if among is None:
+            return cycles
+        found: list[Component] = []
+        for part in cycles:
+            rest = {state for state in part if among(state)}
+            found += [c for c in components(self.graph, rest) if is_cycle(self.graph, c)]
         return found
 
     def _again_in(self, part: Component) -> bool:

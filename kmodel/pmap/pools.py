@@ -28,6 +28,7 @@ PTEDS_PER_PAGE: Final = 4
 
 
 REFUSED: Final = "a NOWAIT get was refused by the map lock"
+NO_ADDRESS: Final = "kernel_map had no address left"
 RESERVED: Final = "a fault took its items before any lock"
 
 Item = TypeVar("Item", Vp, Pted)
@@ -93,10 +94,10 @@ class PmapPools:
 
     def window(self, sentence: str) -> str:
         """The mark that stands for ``sentence`` in this kernel: one whose table pages do not
-        depend on the map's lock cannot be refused by it."""
-        if sentence == REFUSED:
-            if len(self.reserved):
-                return RESERVED
+        come from kernel_map cannot be refused by its lock, nor lack its addresses."""
+        if sentence == REFUSED and len(self.reserved):
+            return RESERVED
+        if sentence in (REFUSED, NO_ADDRESS):
             return {KmemPages: FROM_KMEM, DirectPages: FROM_DIRECT}.get(type(self.memory), sentence)
         return sentence
 

@@ -3,7 +3,8 @@
 One small file a situation, found by its name. Each has ``SUMMARY`` (one line),
 ``SCENARIO`` (the story that plays in it), ``PARAMS`` (the machine's parameters),
 ``VARIANTS`` (parameters that are tried in every combination; the worst counts) and
-``PROPERTIES`` (what is judged, of ``judge.PROPERTIES``).
+``PROPERTIES`` (what is judged, of ``properties.PROPERTIES``). Where some fixes cannot be
+in it, ``cannot(fix)`` says why.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from __future__ import annotations
 import importlib
 import itertools
 import pkgutil
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import attrs
+
+THREAD: Final = ("contention",)
+"""What the thread's question is about."""
+
+ORDER: Final = (*THREAD, "contention-no-swap", "oom-swap", "oom", "kva", "intrsafe-full")
 
 
 @attrs.frozen
 class Situation:
-    """A named world for a fix."""
+    """A named world for a fix. ``cannot`` says why a fix cannot be in it, or ``None``."""
 
     name: str
     summary: str
@@ -26,6 +33,7 @@ class Situation:
     params: dict[str, Any]
     variants: dict[str, tuple[Any, ...]]
     properties: tuple[str, ...]
+    cannot: Callable[[str], str | None]
 
     def combinations(self) -> list[dict[str, Any]]:
         """Every variant of the world, as parameters."""
@@ -34,8 +42,10 @@ class Situation:
 
 
 def names() -> list[str]:
-    """Every situation there is."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    """Every situation there is, the thread's own and its relatives first."""
+    found = [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
+    order = {name: rank for rank, name in enumerate(ORDER)}
+    return sorted(found, key=lambda name: (order.get(name, len(order)), name))
 
 
 def load(name: str) -> Situation:
@@ -44,5 +54,15 @@ def load(name: str) -> Situation:
         raise KeyError(name)
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     return Situation(
-        name, module.SUMMARY, module.SCENARIO, module.PARAMS, module.VARIANTS, module.PROPERTIES
+        name,
+        module.SUMMARY,
+        module.SCENARIO,
+        module.PARAMS,
+        module.VARIANTS,
+        module.PROPERTIES,
+        getattr(module, "cannot", _can),
     )
+
+
+def _can(fix: str) -> str | None:
+    return None

@@ -1,13 +1,13 @@
 """Sleep channels: one queue under all that sleeps.
 
-Source: sys/kern/kern_synch.c (msleep, wakeup, wakeup_n). Left out: priorities,
+Source: sys/kern/kern_synch.c (msleep, rwsleep, wakeup, wakeup_n). Left out: priorities,
 timeouts, signals (the modelled sleeps take none), the hash of channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from kmodel.panic import Panic
 from kmodel.point import Task, curtask, operation, procedure
@@ -42,6 +42,12 @@ def assert_nothing_held(where: str) -> None:
         )
 
 
+class Sleeping(Protocol):
+    """A sleeping lock, as far as ``rwsleep`` needs one."""
+
+    async def exit(self) -> None: ...
+
+
 @shared
 class Channel:
     """A wait channel. ``condition`` is what its sleepers wait for, if they say:
@@ -69,10 +75,22 @@ class Channel:
         if relock:
             mutex.note()
 
+    async def rwsleep(self, lock: Sleeping) -> None:
+        """Sleep until a wakeup. Held: ``lock``, a sleeping lock, and no mutex; it is
+        released once the task is on the queue, and not held after (PNORELOCK)."""
+        assert_may_sleep(f"rwsleep({self.name})")
+        await self._enqueue_before(curtask(), lock)
+        await lock.exit()
+        await self._woken(curtask(), None)
+
     @operation(event="chan.sleep")
     def _enqueue(self, task: Task, mutex: Mutex) -> None:
         self.sleepers = (*self.sleepers, task)
         mutex.owner = None
+
+    @operation(event="chan.sleep")
+    def _enqueue_before(self, task: Task, mutex: Sleeping) -> None:
+        self.sleepers = (*self.sleepers, task)  # the lock is released after this, not with it
 
     @operation(
         lambda self, task, mutex: (

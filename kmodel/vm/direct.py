@@ -1,19 +1,19 @@
 """The direct map: every physical page has a kernel address from boot.
 
 Source: sys/uvm/uvm_km.c 1.157 (km_alloc under __HAVE_PMAP_DIRECT), sys/uvm/uvm_pmemrange.c
-1.77 (uvm_pmr_getpages). arm64 has none; amd64 has. Left out: the queue of requests with
-constraints (who waits for two contiguous pages waits as for any page), alignment choices
-(a pair begins at an even page).
+1.77 (uvm_pmr_getpages). arm64 has none; amd64 has. Left out: alignment choices (a pair
+begins at an even page).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from kmodel.event import mark, say
+from kmodel.event import mark
 from kmodel.param import PAGE_SIZE, KernelParams
-from kmodel.point import RUN, procedure
+from kmodel.point import procedure
 from kmodel.shared import shared
+from kmodel.table import Table
 from kmodel.vm.physmem import PhysMem
 from kmodel.vm.pool import Cause, Pool
 
@@ -34,79 +34,57 @@ class DirectPages:
     physmem: Final[PhysMem]
     headers: Final[Pool | None]
     addresses: Final[range]  # where an item can lie
-    taken: int  # fpageqlock; bit n: the pair that begins at page 2n is an item's
+    taken: Final[Table[bool]]  # cell n: the pair that begins at page 2n is an item's; its owner
 
     def __init__(self, p: KernelParams, physmem: PhysMem, headers: Pool | None) -> None:
-        self.physmem, self.headers, self.taken = physmem, headers, 0
+        self.physmem, self.headers = physmem, headers
+        self.taken = Table([False] * (p.npages // 2))
         size = 2 * PAGE_SIZE
         self.addresses = range(DIRECT_BASE, DIRECT_BASE + p.npages // 2 * size, size)
 
     @procedure
     async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
-        first = await self._getpair(waitok)
-        if isinstance(first, Cause):
-            return first
+        """uvm_pglistalloc for one segment of two pages, the reserve allowed, then the header."""
+        pages = await self.physmem.getpages(2, waitok=waitok, usereserve=True, contiguous=True)
+        if not pages:
+            return Cause.PAGES if pages is None else Cause.CONTIG
+        item = self._own(pages)
         mark(FROM_DIRECT)
         if self.headers is not None and await self.headers.get(waitok) is None:
-            await self.free(direct_address(first))
+            await self.free(item)
             return Cause.HEADER
-        return (direct_address(first),)
-
-    async def _getpair(self, waitok: bool) -> int | Cause:
-        """uvm_pglistalloc for one segment of two pages, the reserve allowed: the rules of
-        ``PhysMem.getpages``, then a search. None found: NOWAIT rings for the page daemon
-        and fails, WAITOK sleeps and starts again."""
-        mem = self.physmem
-        while True:
-            await mem.fpageqlock.enter()
-            free = mem.nfree()
-            if free < mem.freemin:
-                await mem.pagedaemon.wakeup()
-            cause, first = Cause.PAGES, None
-            if free > mem.reserve_pagedaemon + 2:
-                cause, first = Cause.CONTIG, self._take()
-                if first is None and not waitok:
-                    await mem.pagedaemon.wakeup()
-            await mem.fpageqlock.leave()
-            if first is not None:
-                say("page.alloc", pages=f"{first} {first + 1}")
-                return first
-            if not waitok:
-                say("page.fail", count=2, why=cause.value)
-                return cause
-            await mem.uvm_wait("uvm_wait_pla")
+        return (item,)
 
     @procedure
-    def _take(self) -> int | None:
-        """The first page of a free pair, off the free list. Held: fpageqlock (or boot).
-        Each CPU looks from a place of its own (see ``PhysMem.take``)."""
+    def _own(self, pages: tuple[int, ...]) -> int:
+        """A pair is an item's from now on."""
+        self.taken[pages[0] // 2] = True
+        return direct_address(pages[0])
+
+    @procedure
+    def room(self) -> bool:
+        """Is a pair of pages free? For checks."""
         mem = self.physmem
-        home = (RUN.task.index + 1) * 8 % mem.npages if RUN.task else 0
-        pairs = sorted(range(0, mem.npages - 1, 2), key=lambda page: (page - home) % mem.npages)
-        first = next((page for page in pairs if mem.free >> page & 3 == 3), None)
-        if first is not None:
-            mem.free &= ~(3 << first)
-            self.taken |= 1 << first // 2
-        return first
+        return bool(mem.side_by_side(2, [*range(mem.npages)]))
 
     @procedure
     async def free(self, item: int) -> None:
         """An item's pages go back to the free list."""
         first = (item - DIRECT_BASE) // PAGE_SIZE
-        await self.physmem.fpageqlock.enter()
-        self.taken &= ~(1 << first // 2)
-        await self.physmem.fpageqlock.leave()
+        self.taken[first // 2] = False
         await self.physmem.freepages((first, first + 1))
 
     def boot(self) -> int | None:
         """An item, with nobody to wait for; ``None`` if there is no room."""
         if self.headers is not None and not self.headers.free:
             return None
-        first = self._take()
-        if first is not None and self.headers is not None:
+        pages = self.physmem.take(2, contiguous=True)
+        if not pages:
+            return None
+        if self.headers is not None:
             self.headers.boot_take()
-        return None if first is None else direct_address(first)
+        return self._own(pages)
 
     def held(self) -> int:
         """Physical pages behind all items."""
-        return 2 * self.taken.bit_count()
+        return 2 * sum(self.taken)

@@ -223,6 +223,11 @@ class VpPages:
             self.headers.boot_take()
         return KERNBASE + first * PAGE_SIZE
 
+    @procedure
+    def room(self) -> bool:
+        """Is there an address for an item? For checks."""
+        return self.km.kernel_map.find(2) is not None
+
     def held(self) -> int:
         """Physical pages behind all items."""
         return sum(len(pages) for pages in self.km.backing if pages)

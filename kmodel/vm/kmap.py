@@ -101,6 +101,7 @@ class KernelMap:
     def _take_range(self, npages: int, entry: int) -> int | Cause:
         first = self.find(npages)
         if first is None:
+            mark("kernel_map had no address left")
             return Cause.RANGE
         self.used |= ((1 << npages) - 1) << first
         self.entry[first] = entry
@@ -161,20 +162,28 @@ class KernelMap:
             await self.freed.wakeup()
             await self.freed_mtx.leave()
 
-    async def churn(self) -> None:
-        """A thread that locks, holds and unlocks the map for ever (other kernel
-        allocations). With the body ``alloc`` it also takes a range and gives it back. Left
-        out: pages behind the range, so that its freeing wakes nobody."""
+    async def churn(self, turns: int | None = None) -> None:
+        """A thread that locks, holds and unlocks the map for ever, or for so many ``turns``
+        (other kernel allocations). With the body ``alloc`` it also takes a range and gives it
+        back. Left out: pages behind the range, so that its freeing wakes nobody
+        who waits for memory."""
+        if turns is not None:
+            for _ in range(turns):
+                await self._churn_once()
+            return
         loop = Loop()
         while True:
             loop.head()
+            await self._churn_once()
+
+    async def _churn_once(self) -> None:
+        await self.vm_map_lock()
+        first = self._churn_take()
+        await self.vm_map_unlock()
+        if first is not None:
             await self.vm_map_lock()
-            first = self._churn_take()
-            await self.vm_map_unlock()
-            if first is not None:
-                await self.vm_map_lock()
-                self._give_range(first, 1)
-                await self._unlock_freed()
+            self._give_range(first, 1)
+            await self._unlock_freed()
 
     @procedure
     def _churn_take(self) -> int | None:

@@ -23,6 +23,7 @@ from kmodel.vm.pool import Cause, Pool
 
 KMEMBASE: Final = 0xFFFF_FF80_8000_0000
 FROM_KMEM: Final = "a table page came from the interrupt-safe map"
+KMEM_FULL: Final = "the interrupt-safe map had no address left"
 
 
 @shared
@@ -43,6 +44,7 @@ class KmemMap:
         first = self.take(npages)
         await self.mtx.leave()
         if first is None:
+            mark(KMEM_FULL)
             return Cause.RANGE
         say("kva.alloc", va=hex(KMEMBASE + first * PAGE_SIZE), n=npages)
         return KMEMBASE + first * PAGE_SIZE
@@ -122,6 +124,11 @@ class KmemPages:
         self.backing[first] = self.physmem.take(2)
         self.headers.boot_take()
         return KMEMBASE + first * PAGE_SIZE
+
+    @procedure
+    def room(self) -> bool:
+        """Is there an address for an item? For checks."""
+        return first_fit(self.map.used, self.map.npages, 2) is not None
 
     def held(self) -> int:
         """Physical pages behind all items."""

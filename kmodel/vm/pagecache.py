@@ -3,7 +3,8 @@
 Source: sys/uvm/uvm_pmemrange.c 1.77, sys/uvm/uvm_percpu.h (uvm_pmr_cache_get,
 uvm_pmr_cache_put, uvm_pmr_cache_drain). Two magazines a CPU, of 8 pages there. Left out:
 pages of constrained ranges, which bypass it; the page daemon's drain, which empties only
-the cache of the CPU that it runs on (nobody else runs there here, so it is empty).
+the cache of the CPU that it runs on (nobody else runs there here, so it is empty). What
+the daemon's I/O frees bypasses it here, since nobody else would run on that CPU, ever.
 """
 
 from __future__ import annotations

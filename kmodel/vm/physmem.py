@@ -1,9 +1,9 @@
 """Physical pages, their two reserves, and waiting for them.
 
 Source: sys/uvm/uvm_pmemrange.c 1.77 (uvm_pmr_getpages, uvm_pmr_freepages),
-sys/uvm/uvm_pdaemon.c 1.137 (uvm_wait). Left out: address ranges and segments,
-constrained requests (so nobody queues a pma and ``nowait_pma`` stays unused),
-per-CPU page caches, zeroing, the wakeup of the daemon for few inactive pages.
+sys/uvm/uvm_pdaemon.c 1.137 (uvm_wait, uvm_wait_pla). Left out: address ranges and
+segments (the one constraint that a request can have is that its pages lie side by
+side), per-CPU page caches, zeroing, the wakeup of the daemon for few inactive pages.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Final
 from kmodel.event import mark, say
 from kmodel.panic import Panic
 from kmodel.param import KernelParams
-from kmodel.point import RUN, procedure
+from kmodel.point import RUN, Loop, Task, curtask, procedure
 from kmodel.shared import shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
+
+SHORT: Final = "too few pages were free"
 
 
 @shared
@@ -24,7 +26,10 @@ class PhysMem:
     """The free list: bit ``n`` of ``free`` is page ``n``. Lock: ``fpageqlock``.
 
     ``uvmexp_free`` is the channel ``&uvmexp.free``, ``pagedaemon`` the channel
-    ``&uvm.pagedaemon``.
+    ``&uvm.pagedaemon``. ``paging`` counts pages that are being written to swap (atomic
+    in the kernel). ``pmas`` are requests for pages of a kind that was not there, and
+    ``nowait_pma`` the one that stands for all who would not wait. ``others`` pages
+    belong to somebody else for good.
     """
 
     npages: Final[int]
@@ -35,7 +40,12 @@ class PhysMem:
     fpageqlock: Final[Mutex]
     uvmexp_free: Final[Channel]
     pagedaemon: Final[Channel]
+    pla: Final[Channel]
+    others: int  # boot
     free: int  # fpageqlock
+    paging: int  # fpageqlock
+    pmas: tuple[Task, ...]  # fpageqlock
+    nowait_pma: bool  # fpageqlock
 
     def __init__(self, p: KernelParams) -> None:
         self.npages = p.npages
@@ -46,7 +56,15 @@ class PhysMem:
         self.fpageqlock = Mutex("fpageqlock")
         self.uvmexp_free = Channel("&uvmexp.free", condition=self.plentiful)
         self.pagedaemon = Channel("&uvm.pagedaemon")
-        self.free = (1 << p.npages) - 1
+        self.pla = Channel("uvm_wait_pla")
+        self.free, self.others = (1 << p.npages) - 1, 0
+        self.paging, self.pmas, self.nowait_pma = 0, (), False
+
+    def fragment(self) -> None:
+        """The end of boot: every second page goes to somebody else for good, if it is free."""
+        odd = sum(1 << page for page in range(1, self.npages, 2))
+        self.others = (self.free & odd).bit_count()
+        self.free &= ~odd
 
     @procedure
     def nfree(self) -> int:
@@ -60,43 +78,99 @@ class PhysMem:
 
     @procedure
     async def getpages(
-        self, count: int, *, waitok: bool, usereserve: bool
+        self, count: int, *, waitok: bool, usereserve: bool, contiguous: bool = False
     ) -> tuple[int, ...] | None:
-        """uvm_pmr_getpages: ``count`` pages, or ``None``.
+        """uvm_pmr_getpages: ``count`` pages, or ``None``; ``contiguous`` asks that they
+        lie side by side (one segment). An empty tuple: pages there are, but none that do.
 
         WAITOK does not help below the kernel's reserve without USERESERVE: that
-        fails at once. Between the reserves it waits and starts again.
+        fails at once. Between the reserves it waits and starts again, as it does when
+        no pages of that kind are there.
         """
+        loop = Loop()
         while True:
+            loop.head()
             await self.fpageqlock.enter()
             free = self.nfree()
             if free < self.freemin:
                 await self.pagedaemon.wakeup()
             if free <= self.reserve_kernel + count and not usereserve:
                 await self.fpageqlock.leave()
+                mark(SHORT)
                 say("page.fail", count=count, why="reserve_kernel")
                 return None
             if free > self.reserve_pagedaemon + count:
-                pages = self.take(count)
-                await self.fpageqlock.leave()
-                say("page.alloc", pages=" ".join(map(str, pages)))
-                return pages
+                pages = self.take(count, contiguous=contiguous)
+                if pages:
+                    await self.fpageqlock.leave()
+                    say("page.alloc", pages=" ".join(map(str, pages)))
+                    return pages
+                if await self._not_side_by_side(waitok):
+                    continue
+                say("page.fail", count=count, why="not side by side")
+                return ()
             await self.fpageqlock.leave()
+            mark(SHORT)
             if not waitok:
                 say("page.fail", count=count, why="reserve_pagedaemon")
                 return None
             await self.uvm_wait("uvm_pmr_getpages")
 
     @procedure
-    def take(self, count: int) -> tuple[int, ...]:
-        """``count`` free pages, off the list. Held: fpageqlock (or boot).
+    async def _not_side_by_side(self, waitok: bool) -> bool:
+        """Pages are free, and none of the kind that was asked for. WAITOK queues a pma and
+        sleeps until the daemon has done with it (uvm_wait_pla): true, try again. NOWAIT
+        links ``nowait_pma`` for the daemon and fails. Held on entry: fpageqlock."""
+        if not waitok:
+            self.nowait_pma = True
+            await self.pagedaemon.wakeup()
+            await self.fpageqlock.leave()
+            return False
+        me = curtask()
+        say("page.wait", why="uvm_wait_pla")
+        self.pmas = (*self.pmas, me)
+        await self.pagedaemon.wakeup()
+        loop = Loop()
+        while me in self.pmas:
+            loop.head()
+            await self.pla.msleep(self.fpageqlock)
+        await self.fpageqlock.leave()
+        return True
+
+    @procedure
+    async def finish_pma(self) -> None:
+        """The end of a lap: the daemon has done with the first queued request, whether it
+        helped or not. Held: fpageqlock."""
+        self.nowait_pma = False
+        if self.pmas:
+            self.pmas = self.pmas[1:]
+            await self.pla.wakeup()
+
+    @procedure
+    def side_by_side(self, count: int, order: list[int]) -> tuple[int, ...]:
+        """The first ``count`` free pages that follow each other, or nothing. The first one's
+        number is a multiple of ``count``."""
+        want = (1 << count) - 1
+        aligned = (page for page in order if page % count == 0)
+        first = next((page for page in aligned if self.free >> page & want == want), None)
+        return () if first is None else tuple(range(first, first + count))
+
+    @procedure
+    def take(self, count: int, *, contiguous: bool = False) -> tuple[int, ...]:
+        """``count`` free pages, off the list; none if they must be ``contiguous`` and no
+        such pages are free. Held: fpageqlock (or boot).
 
         Which ones the kernel does not promise; here each CPU looks from a place of its
         own, so that the order of two allocations does not show in the page numbers.
         """
         home = (RUN.task.index + 1) * 8 % self.npages if RUN.task else 0
         order = [*range(home, self.npages), *range(home)]
-        pages = tuple([page for page in order if self.free >> page & 1][:count])
+        if count > 1 and self.others and not self.side_by_side(count, order):
+            mark("no two free pages lay side by side")
+        if contiguous:
+            pages = self.side_by_side(count, order)
+        else:
+            pages = tuple([page for page in order if self.free >> page & 1][:count])
         for page in pages:
             self.free &= ~(1 << page)
         return pages

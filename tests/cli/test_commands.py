@@ -289,6 +289,25 @@ def test_compare_prints_one_document(call: Commands) -> None:
     assert (again.status, again.document["digest"]) == (1, broken["digest"])
 
 
+def test_compare_says_what_cannot_be(call: Commands) -> None:
+    """A cell that is left out is named with its reason, and there being no other is no error."""
+    ran = call("compare", "wait", "populate", "--situation", "intrsafe-full")
+    assert ran.status == 0
+    assert ran.out.startswith("left out of intrsafe-full (wait, populate): only intrsafe")
+    ran = call("compare", "wait", "--situation", "intrsafe-full", "--json")
+    assert [cell["fix"] for cell in ran.document["left_out"]] == ["wait"]
+    assert ran.document["cells"] == []
+
+
+def test_compare_reads_well_in_other_situations(call: Commands) -> None:
+    """The title names bounds and variants, the legend every property that was judged."""
+    ran = call("compare", "populate", "--situation", "fragmented", "--situation", "kva")
+    assert "bounds: cpus=2\nvariants: lap wakes | silent; rwlock wake-all | wake-one" in ran.out
+    assert "bounds: cpus=1\nvariants: lap wakes | silent; other stays | exits" in ran.out
+    for name in ("justified kill", "ends", "KVA exhaustion is diagnosed"):
+        assert f"\n{name}: " in ran.out
+
+
 def test_compare_checks_only_if_asked(call: Commands) -> None:
     """A violation is an answer; with --check it is a failure."""
     some = (*ONE, "--set", "lap=wakes", "--jobs", 1)
@@ -329,9 +348,9 @@ def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
         (["explore"], "Missing argument 'SCENARIO'"),
         (["explore", "contended_kernel_mpa"], f"Did you mean '{MAP}'?"),
         (["explore", MAP, "--fix", "populat"], "Did you mean 'populate'?"),
-        (["explore", MAP, "--situation", "contentio"], "Did you mean 'contention'?"),
+        (["explore", MAP, "--situation", "contentio"], "Did you mean 'contention'"),
         (["compare", "wiat"], "Did you mean 'wait'?"),
-        (["compare", "--situation", "contentio"], "Did you mean 'contention'?"),
+        (["compare", "--situation", "contentio"], "Did you mean 'contention'"),
         (["explore", "no/such/file.py"], "there is no such file"),
         (["explore", MAP, "--set", "cpus"], "write it as NAME=VALUE"),
         (["explore", MAP, "--max-states", "0"], "x>=1"),
@@ -510,3 +529,17 @@ def test_a_stopped_search_says_that_its_story_may_not_be_the_least(call: Command
     """Fewest preemptions of what was searched is not fewest of all."""
     ran = call("explore", MAP, "--fix", "wait", "--set", "swap_pages=0", "--max-states", "600")
     assert "the search was cut, so there may be less" in ran.out
+
+
+def test_a_cell_with_no_time_left_to_count_says_so() -> None:
+    """What was not counted is ``?``, not a nought and no traceback."""
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from kmodel.cli.compare import _failures, _most
+
+    counted: Any = {"pool_failures": {"pages": None}, "refaults": 2}
+    for counts, told in ((counted, "2"), ({}, "?")):
+        judged = cast(Any, SimpleNamespace(verdict=SimpleNamespace(counts=counts)))
+        assert _most(judged, counts, "refaults") == told
+        assert _failures(judged) == counts.get("pool_failures", {})

@@ -284,7 +284,9 @@ def test_a_token_is_followed_past_an_edit_of_the_kernel(call: Commands, copied: 
     fault = str(copied / "kmodel" / "fault.py")
     enter = "    await amap.am_lock.enter(True)\n"
     rewritten(fault, enter, f"    await pause()\n{enter}")
-    rewritten(fault, "import Loop, procedure", "import Loop, pause, procedure")
+    rewritten(
+        fault, "import Loop, operation, procedure", "import Loop, operation, pause, procedure"
+    )
     ran = replayed_from(copied, document["replay"])
     assert (ran.returncode, ran.stderr) == (1, "")
     assert "The kernel model changed since the token was made" in ran.stdout

@@ -11,6 +11,9 @@ from kmodel.explore.execution import Execution, Outcome, next_choice
 from kmodel.explore.strategy import Random
 from kmodel.log.recorder import Recorder
 
+THREAD = "contended_kernel_map"
+"""Here a run of every kind shows failures and waits; elsewhere it may end without."""
+
 CASES = [(scenario, fix) for scenario in story.names() for fix in fixes.names()]
 
 

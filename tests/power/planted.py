@@ -91,7 +91,7 @@ LAST_CALL = """\
 EARLY_CALL = """\
     if failed:
         await kernel.fix.after_failure(kernel, space, va, failed)
-    await unlockall(space)
+    await space.map.unlockall()
     if not failed:
 """
 REMOVED = """\
@@ -163,7 +163,9 @@ BUGS = (
         "populate is called before uvmfault_unlockall",
         (
             Change(fault, "_once", LAST_CALL, "    return ERESTART\n"),
-            Change(fault, "_once", "    await unlockall(space)\n    if not failed:\n", EARLY_CALL),
+            Change(
+                fault, "_once", "    await space.map.unlockall()\n    if not failed:\n", EARLY_CALL
+            ),
         ),
         *("contended", "panic", "pmap_populate: cpu A would wait holding p0 vm_map, p0 amap"),
         *(2_000, 25, 1),

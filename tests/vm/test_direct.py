@@ -5,7 +5,6 @@ from worlds import Steered, alone, boot, edges, search
 
 from kmodel.param import PAGE_SIZE
 from kmodel.vm.direct import DIRECT_BASE, direct_address
-from kmodel.vm.pool import Cause
 
 
 def direct(**params):
@@ -55,24 +54,27 @@ def test_scattered_memory_is_not_enough():
         steered.go("A")
         said = [(event, fields) for _, event, fields in steered.events]
     assert "chan.wakeup" in [event for event, _ in said]
-    assert [f["why"] for event, f in said if event == "page.fail"] == [Cause.CONTIG.value]
+    assert [f["why"] for event, f in said if event == "page.fail"] == ["not side by side"]
     assert m.physmem.free == before
     assert m.physmem.plentiful()
 
 
 def test_waitok_sleeps_until_a_pair_is_free():
-    """It starts again after any wakeup of the channel, and takes what has come free."""
+    """It queues a pma; the daemon's lap ends that sleep, and it takes what has come free."""
     m, memory = scattered()
     free = m.physmem.free
     lone = (free & -free).bit_length() - 1
     m.cpu("A", memory.alloc, True)
     m.cpu("F", m.physmem.freepages, (lone + 1,))
+    m.finish()
     with Steered(m.world) as steered:
-        steered.go("A")
+        steered.go("pagedaemon", "A")
         assert steered.about_to("A") == "chan.woken"
         steered.go("F", "A")
+        assert steered.about_to("A") == "chan.woken"
+        steered.go("pagedaemon", "A")
         assert steered.about_to("A") == "ended"
-    assert memory.taken >> lone // 2 & 1
+    assert memory.taken[lone // 2]
 
 
 @pytest.mark.parametrize(("spare", "why"), [(2, ["reserve"]), (4, [])])
@@ -86,4 +88,4 @@ def test_the_page_daemons_reserve_is_left_alone(spare, why):
         steered.go("A")
         fails = [fields["why"] for _, event, fields in steered.events if event == "page.fail"]
     assert len(fails) == len(why)
-    assert set(fails) <= {Cause.PAGES.value}
+    assert set(fails) <= {"reserve_pagedaemon"}

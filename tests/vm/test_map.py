@@ -57,3 +57,56 @@ def test_unlocking_a_map_that_is_not_locked_panics():
     m.cpu("A", vm_map.unlock)
     (wrong,) = panics(search(m.world))
     assert wrong.message == "lock p0 vm_map is not held by A"
+
+
+# --- what a writer changes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("between", "same"), [(False, True), (True, False)])
+def test_a_relock_succeeds_if_no_writer_came_between(between, same):
+    """The timestamp of the lookup is compared; each write lock is a new one."""
+    m, vm_map = user_map()
+
+    async def look_away():
+        await vm_map.uvmfault_lookup(VM_MIN)
+        await vm_map.pause()
+        if between:
+            await vm_map.vm_map_lock()
+            await vm_map.lock.exit()
+        again = await vm_map.relock()
+        held = curcpu().held == (vm_map.lock,)
+        if again:
+            await vm_map.unlock()
+        return again, held
+
+    assert alone(m.world, look_away) == (same, same)
+
+
+def test_a_reader_between_is_no_reason_to_start_again():
+    """Faults of other threads only read-lock the map."""
+    m, vm_map = user_map()
+
+    async def look_away():
+        await vm_map.uvmfault_lookup(VM_MIN)
+        await vm_map.pause()
+        await vm_map.lock.enter(False)
+        await vm_map.lock.exit()
+        again = await vm_map.relock()
+        await vm_map.unlock()
+        return again
+
+    assert alone(m.world, look_away) is True
+
+
+def test_a_lookup_in_the_hole_is_efault():
+    """What was unmapped is outside, and nothing is held after; its neighbours are inside."""
+    m, vm_map = user_map()
+    vm_map.hole = (VM_MIN, VM_MIN + PAGE_SIZE)
+
+    async def look_up():
+        inside = await vm_map.uvmfault_lookup(VM_MIN), curcpu().held
+        beside = await vm_map.uvmfault_lookup(VM_MIN + PAGE_SIZE)
+        await vm_map.unlock()
+        return (*inside, beside)
+
+    assert alone(m.world, look_up) == (False, (), True)

@@ -214,3 +214,75 @@ def test_one_cpu_alone_gets_and_gives_back():
         return mem.nfree()
 
     assert alone(world, borrow) == 16
+
+
+# --- pages side by side ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("free", "count", "got"),
+    [
+        (range(0, 12, 2), 2, ()),
+        ((0, 2, 4, 5, 8, 10), 2, (4, 5)),
+        ((0, 2, 4, 5, 8, 10), 3, ()),
+        ((0, 2, 6, 7, 8, 10), 3, (6, 7, 8)),
+        ((0, 2, 5, 6, 8, 10), 2, ()),
+    ],
+)
+def test_contiguous_pages_follow_each_other_or_are_not_had(free, count, got):
+    """Any pages will not do, however many are free; and none is taken in vain. A segment
+    begins at a multiple of its length."""
+    _, mem = memory(16)
+    mem.free = sum(1 << page for page in free)
+    before = mem.nfree()
+    assert mem.take(count, contiguous=True) == got
+    assert mem.nfree() == before - len(got)
+
+
+def test_fragmented_memory_is_half_free_and_has_no_pair():
+    """The other half belongs to somebody else for good."""
+    with World():
+        mem = PhysMem(KernelParams(npages=16))
+    mem.fragment()
+    assert (mem.nfree(), mem.others) == (8, 8)
+    assert mem.take(2, contiguous=True) == ()
+    assert len(mem.take(2)) == 2
+
+
+def contiguous(waitok):
+    """One task asks a fragmented machine for a pair, beside the page daemon."""
+    m = boot(npages=128, fragmented=True)
+    with m.world:
+        got = Cell("nothing yet")
+
+    async def ask():
+        got.value = await m.physmem.getpages(2, waitok=waitok, usereserve=True, contiguous=True)
+
+    m.cpu("A", ask)
+    m.finish()
+    return m, got
+
+
+def test_nowait_without_a_pair_links_nowait_pma_and_fails():
+    """The daemon is asked for a lap, which does away with the request."""
+    m, got = contiguous(waitok=False)
+    graph = search(m.world)
+    assert at_end(graph, lambda: got.value) == {()}
+    assert BELL in done(graph)
+    assert everywhere(graph, lambda: m.physmem.nowait_pma) == {False, True}
+
+
+def test_waitok_without_a_pair_waits_for_the_daemon_and_asks_again():
+    """uvm_wait_pla sleeps until the daemon has done with the request; with memory in pieces
+    for good that goes on for ever. Nothing is lost: the daemon looks before it sleeps."""
+    m, _ = contiguous(waitok=True)
+    with Steered(m.world) as steered:
+        for _ in range(3):
+            steered.go("pagedaemon")
+            steered.step("A")
+            steered.until("A", "chan.woken")
+        laps = [event for _, event, _ in steered.events if event == "daemon.lap"]
+        waits = [f["why"] for _, event, f in steered.events if event == "page.wait"]
+    assert len(laps) >= 2
+    assert waits[:2] == ["uvm_wait_pla", "uvm_wait_pla"]
+    assert stuck(search(contiguous(waitok=True)[0].world)) == []

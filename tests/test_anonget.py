@@ -1,0 +1,110 @@
+"""Faults on a page that is on swap, or on its way there."""
+
+from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search, stuck
+
+from kmodel.param import PAGE_SIZE
+from kmodel.pmap.pte import Slot
+
+VA = 0x20_0000
+
+
+def swapped(**params):
+    m = boot(**({"pageout": True, "swap_used": 50} | params))
+    space = m.process()
+    m.on_swap(space, VA)
+    return m, space
+
+
+def anon(space):
+    return space.map.amap.slots[VA // PAGE_SIZE]
+
+
+def test_a_page_on_swap_is_read_in_and_mapped():
+    """A page is taken for it, and its slot comes free."""
+    m, space = swapped()
+    assert alone(m.world, space.fault, VA) == 0
+    assert anon(space).page is not None
+    assert space.pmap.pmap_vp_lookup(VA)[1].pte == (anon(space).page, True)
+    assert m.kernel.swap.only == 49
+
+
+def test_nothing_is_held_while_a_page_is_read_in():
+    """The page is busy meanwhile, and that is what keeps others from it."""
+    m, space = swapped()
+    m.cpu("A", space.fault, VA)
+    with Steered(m.world) as steered:
+        steered.until("A", "swap.read")
+        assert m.world.tasks[0].cpu.held == ()
+        assert anon(space).busy
+
+
+def test_two_faults_on_one_swapped_page_read_it_once():
+    """The second waits for the busy page, in every order, and both map the same one."""
+    m, space = swapped()
+    m.cpu("A", space.fault, VA)
+    m.cpu("B", space.fault, VA)
+    graph = search(m.finish())
+    assert stuck(graph) == []
+    assert [wrong for wrong in graph.violations if wrong.judged] == []
+    assert "a fault waits for a busy page" in marks(graph)
+    assert at_end(graph, lambda: (m.kernel.swap.only, space.pmap.pmap_vp_lookup(VA)[0])) == {
+        (49, Slot.VALID)
+    }
+
+
+def test_without_a_page_it_waits_although_swap_is_full():
+    """uvm_wait("flt_noram1") comes with no look at swap, so that nobody is killed."""
+    m, space = swapped(npages=11, swap_used=100)
+    m.physmem.take(m.physmem.nfree() - 3)
+    m.cpu("A", space.fault, VA)
+    with Steered(m.world) as steered:
+        steered.go("A")
+        assert steered.about_to("A") == "chan.woken"
+        assert [f["why"] for _, e, f in steered.events if e == "page.wait"] == ["flt_noram1"]
+
+
+def test_a_page_unmapped_while_it_is_read_in_is_freed_and_the_fault_starts_again():
+    """The timestamp has changed, so what the fault found is not touched again; it maps a
+    fresh page or finds the hole. Nothing is lost in any order."""
+    m, space = swapped()
+
+    async def again():
+        await space.munmap(VA, VA + PAGE_SIZE)
+        await space.mmap()
+
+    m.cpu("A", space.fault, VA)
+    m.cpu("U", again)
+    graph = search(m.finish())
+    assert [wrong for wrong in graph.violations if wrong.judged] == []
+    assert stuck(graph) == []
+    assert "an anon was freed while its page was busy" in marks(graph)
+    assert at_end(graph, lambda: m.kernel.swap.only) == {49}
+    assert everywhere(graph, lambda: len(space.map.amap.released) <= 1) == {True}
+
+
+def test_a_page_that_was_written_out_meanwhile_comes_back():
+    """The daemon takes the page of a process that faults on it: the fault waits, reads it in
+    again, and ends."""
+    m = boot(pageout=True, npages=16, vp_stock=2)
+    space = m.process()
+    m.resident(space, VA)
+    m.physmem.take(m.physmem.nfree() - 3)
+    m.cpu("A", space.fault, VA)
+    m.cpu("W", m.physmem.uvm_wait, "test")
+    m.finish()
+    with Steered(m.world) as steered:
+        steered.go("pagedaemon", "aiodoned", "W", "pagedaemon")
+        assert anon(space).busy
+        steered.go("A")
+        assert steered.about_to("A") == "chan.woken"
+        steered.go("aiodoned", "A")
+        assert steered.about_to("A") == "ended"
+    assert anon(space).page is not None
+
+
+def test_memory_is_found_again_after_a_run():
+    """A sampled run of the same ends with nothing busy."""
+    m, space = swapped()
+    m.cpu("A", space.fault, VA)
+    assert run(m.finish()).outcome.kind == "done"
+    assert not anon(space).busy

@@ -1,0 +1,150 @@
+"""Each named property, broken on purpose once, and found."""
+
+from __future__ import annotations
+
+import pytest
+from stories import judged
+from worlds import boot, run
+
+from kmodel import situations
+from kmodel.explore.schedule import parse
+from kmodel.fault import Space
+from kmodel.fixes import lock_retry
+from kmodel.pmap.pmap import Pmap
+from kmodel.pmap.pools import PmapPools
+from kmodel.pmap.pte import Slot
+from kmodel.point import operation, procedure
+from kmodel.properties import PROPERTIES
+from kmodel.refit import case_of, refit
+from kmodel.vm.swap import Swap
+
+
+def verdict(name: str, situation: str, fix: str = "populate", **params: object) -> str:
+    """What breaks the property, or ``holds``."""
+    found = situations.load(situation)
+    variant = found.combinations()[0] | {"cpus": 1} | params
+    cell = judged(found.scenario, fix, situation, **variant).cell((name,))
+    return cell.kind or cell.verdict
+
+
+def test_a_kill_is_justified_unless_swap_is_taken_for_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: swap is always full."""
+    assert verdict("justified kill", "contention") == "holds"
+    monkeypatch.setattr(Swap, "full", lambda self: True)
+    assert verdict("justified kill", "contention") == "unjustified-kill"
+
+
+def test_exhausted_addresses_are_diagnosed_where_a_failure_is_an_error() -> None:
+    """With swap full the fault gets ENOMEM, wrong as that is; with room it is told nothing."""
+    name = "KVA exhaustion is diagnosed"
+    assert verdict(name, "kva", swap_pages=0) == "holds"
+    assert verdict(name, "kva") == "deadlock"
+
+
+def test_who_waits_for_the_wrong_thing_waits_for_what_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: the fix sleeps on a channel that has nothing to do with what was short."""
+    name = "nobody waits for what is there"
+    assert verdict(name, "kva", "lock-retry", other="exits") == "holds"
+
+    async def wrong(kernel, space, va, error):
+        pool = kernel.pmap_pools.headers
+        await pool.mem_mtx.enter()
+        await pool.waiters.msleep(pool.mem_mtx, relock=False)
+
+    monkeypatch.setattr(lock_retry, "after_failure", wrong)
+    assert verdict(name, "kva", "lock-retry", other="exits") == "deadlock"
+    assert verdict(name, "kva", "lock-retry", other="stays") == "holds"
+
+
+@pytest.mark.parametrize(
+    ("fix", "other"), [("lock-retry", "stays"), ("populate", "stays"), ("wait", "exits")]
+)
+def test_a_hang_found_for_a_property_shows_it_when_it_is_followed_again(
+    fix: str, other: str
+) -> None:
+    """Dead end or loop: the run that is told of is still for that property."""
+    found = situations.load("kva")
+    variant = found.combinations()[0] | {"other": other}
+    verdict = judged(found.scenario, fix, "kva", **variant).cell(found.properties)
+    assert verdict.replay is not None
+    token = parse(verdict.replay)
+    again = refit(case_of(token), token)
+    assert (again.again, again.token.property) == (True, verdict.property)
+
+
+def test_a_space_freed_by_the_first_thread_is_used_after_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: the first thread to exit, not the last, frees the address space."""
+    assert verdict("no use after free", "teardown") == "holds"
+
+    @operation(event="proc.exit")
+    def first(self: Space) -> bool:
+        self.threads -= 1
+        return self.threads == 1
+
+    monkeypatch.setattr(Space, "_leave", first)
+    assert verdict("no use after free", "teardown") == "use-after-free"
+
+
+def test_a_lookup_that_only_tests_the_slot_takes_populated_for_mapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: pmap_vp_lookup's callers test "slot not NULL" instead of "pte not zero"."""
+    assert verdict("populated is not mapped", "churn") == "holds"
+    lookup = Pmap.pmap_vp_lookup
+
+    @procedure
+    def slot_only(self, va):
+        slot, pted = lookup(self, va)
+        return (Slot.VALID if pted is not None else slot), pted
+
+    monkeypatch.setattr(Pmap, "pmap_vp_lookup", slot_only)
+    assert verdict("populated is not mapped", "churn") == "invariant"
+
+
+def test_a_descriptor_that_is_not_given_back_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: put_pted forgets the pool."""
+    assert verdict("no leak", "teardown") == "holds"
+
+    @procedure
+    async def forget(self, pted):
+        pted.pte, pted.live = None, False
+
+    monkeypatch.setattr(PmapPools, "put_pted", forget)
+    assert verdict("no leak", "teardown") == "leak"
+
+
+def test_a_slot_of_swap_that_is_not_given_back_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: the end of a process forgets what it had on swap."""
+
+    def end() -> str:
+        m = boot(pageout=True, swap_used=50)
+        space = m.process(threads=1)
+        m.on_swap(space, 0x20_0000)
+        m.cpu("A", space.exit)
+        return run(m.finish()).outcome.kind
+
+    assert end() == "done"
+
+    @operation(event="swap.free")
+    def forget(self: Swap) -> None:
+        self.only -= 1
+
+    monkeypatch.setattr(Swap, "uvm_swap_free", forget)
+    assert end() == "leak"
+
+
+def test_a_property_without_a_test_cannot_be_asked_for() -> None:
+    """It is always judged; asking is a mistake of the scenario."""
+    with pytest.raises(ValueError, match="always judged"):
+        boot().must("ends")
+
+
+def test_every_property_is_one_sentence() -> None:
+    """It ends a line of the table's legend, so it has no full stop of its own."""
+    for name, one in PROPERTIES.items():
+        assert one.sentence
+        assert not one.sentence.endswith("."), name
