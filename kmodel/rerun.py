@@ -25,8 +25,9 @@ class Rerun:
         self._next = next(self._records, None)
         self._seq = 0
         scenario, params = log.header.get("scenario"), log.header.get("params")
-        fix = log.header.get("fix") or "wait"
-        if not (isinstance(scenario, str) and isinstance(params, dict) and isinstance(fix, str)):
+        # a story without a kernel has no fix
+        fix = log.header.get("fix")
+        if not (isinstance(scenario, str) and isinstance(params, dict) and _name(fix)):
             raise TokenError(
                 f"{log.path} cannot be run again: its header does not say with which scenario, "
                 "parameters and fix"
@@ -81,3 +82,7 @@ class Rerun:
             f"{self._log.path} does not fit: record {record.seq} is {record.event} of "
             f"{record.task} at step {record.step}, and {what}. Since it was written {why}."
         )
+
+
+def _name(fix: Any) -> bool:
+    return fix is None or isinstance(fix, str)

@@ -30,6 +30,7 @@ FLOOR6 = {
     "verdict",
     "explain",
     "rerun",
+    "nearest",
 }
 FLOORS = {
     **dict.fromkeys(FLOOR0, 0),

@@ -5,6 +5,7 @@
     stuck   nobody can step: what each waits for, and the cycle of waiting
     lap     a loop: why each task moves in it or need not, and how fair it is
     decided the one pair of events whose order decides
+    chronicle logged a log told from its records; how it ends, from the same run made again
     broken  one bad moment: the two accesses of a race, or who held what at a panic
 
 Made from what the run recorded (events, and who held which lock before each step), and

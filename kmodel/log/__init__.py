@@ -10,6 +10,11 @@
     vocabulary schema   what each event is; the JSON Schema and the page made from that
     spans stats         what lasts longer than an event; a run in numbers
     query duck          SQL over the events, on sqlite or DuckDB
+    timeline            a window of steps as bars, marks and arrows; drawn by
+    grid picture webpage    in characters, as SVG, as a page (with what state and tables say)
+    parting             where two runs part
+    tracks              slices, counters and flows, for chrome and perfetto
+    tabular sequence lnav   the same events for other programs; whole files only (whole)
     names expression    a world's objects, and a language that can only look at them
 
 Importing this loads nothing: only ``recorder`` needs structlog.

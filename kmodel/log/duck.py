@@ -20,8 +20,8 @@ from kmodel.log.query import COLUMNS, LONGEST_VALUE, MEMORY, QueryError, cells, 
 from kmodel.log.record import Record
 
 MISSING: Final = (
-    "DuckDB is not installed: pip install 'kmodel[sql]', or ask with --engine sqlite, which "
-    "needs nothing"
+    "DuckDB is not installed: pip install 'kmodel[sql]', or ask with --engine sqlite (export "
+    "--to sqlite), which needs nothing"
 )
 
 _TYPES: Final = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
@@ -78,6 +78,16 @@ class Duck:
         finally:
             watch.cancel()
         return [column[0] for column in answer.description], self._rows(answer, seconds)
+
+    def saved(self, kind: str) -> Path:
+        """Its own file, or its events in another one (``parquet``), until it is closed."""
+        self._db.close()
+        if kind != "parquet":
+            return self._path
+        rows = self._path.with_name("events.parquet")
+        with self._connect(read_only=True) as db:
+            db.execute(f"COPY events TO '{rows}' (FORMAT parquet, COMPRESSION zstd)")
+        return rows
 
     def close(self) -> None:
         if self._db is not None:

@@ -57,6 +57,16 @@ COMMANDS = (
     ("query", "SELECT * FROM events"),
     ("query", "--json", "SELECT * FROM events"),
     ("eval", "kernel_map.writer"),
+    ("timeline",),
+    ("timeline", "--svg", "OUT", "--since", "1", "--until", "5"),
+    ("timeline", "--html", "OUT"),
+    ("explain",),
+    ("diff", "AGAIN"),
+    ("diff", "--nearest-passing", "--logs", "RUNS"),
+    *(
+        ("export", "--to", kind, "-o", "OUT")
+        for kind in ("perfetto", "chrome", "csv", "sqlite", "mermaid", "shiviz", "lnav")
+    ),
 )
 
 
@@ -73,6 +83,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example({}, [{"event": "fault.begin", "cpu": 0}, {"event": "fault.end", "cpu": 0, "error": []}])
 @example({}, [{"event": "run.end", "outcome": None}, {"event": "run.end"}])
 @example({}, [{"event": "lock.try", "cpu": 0, "obj": {"a": []}, "result": [], "write": {}}])
+@example({}, [{"event": "run.end", "outcome": "deadlock"}])
+@example(
+    {"tasks": ["A"], "scenario": "contended_kernel_map", "params": {"faults": 1}, "fix": "wait"},
+    [{"event": "task.start", "cpu": 0}, {"event": "run.end", "outcome": "deadlock"}],
+)
 @given(header=HEADERS, rows=st.lists(ROWS, max_size=6))
 def test_no_record_makes_a_traceback(
     path: Path, header: dict[str, Any], rows: list[dict[str, Any]]
@@ -86,6 +101,9 @@ def test_no_record_makes_a_traceback(
     for name, *rest in COMMANDS:
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            status = run_command_line(["log", name, str(path), *rest])
+            places = {"OUT": str(path.with_name("out")), "AGAIN": str(path)}
+            places["RUNS"] = str(path.with_name("runs"))
+            more = [places.get(word, word) for word in rest]
+            status = run_command_line(["log", name, str(path), *more])
         assert status in (0, 2, 5), (name, err.getvalue())
         assert "Traceback" not in err.getvalue()

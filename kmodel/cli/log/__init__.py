@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import click
 
+from kmodel.cli.log.diff import diff
 from kmodel.cli.log.eval import evaluate
+from kmodel.cli.log.explain import explain
+from kmodel.cli.log.export import export
 from kmodel.cli.log.query import query
 from kmodel.cli.log.schema import schema
 from kmodel.cli.log.show import show
 from kmodel.cli.log.stats import stats
+from kmodel.cli.log.timeline import timeline
 
 
 @click.group()
@@ -24,10 +28,12 @@ def log() -> None:
     \b
     Examples:
       kmodel log show contended_kernel_map-wait-seed7-1 --obj kernel_map
+      kmodel log timeline contended_kernel_map-wait-seed7-1 --html run.html
+      kmodel log explain contended_kernel_map-wait-seed7-1
       kmodel log stats contended_kernel_map-wait-seed7-1
       kmodel log eval contended_kernel_map-wait-seed7-1 'kernel_map.writer == "K"'
     """
 
 
-for command in (show, stats, query, evaluate, schema):
+for command in (show, timeline, explain, diff, stats, query, evaluate, export, schema):
     log.add_command(command)

@@ -1,0 +1,146 @@
+"""``kmodel log export``: a run for other programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from kmodel.cli.log.run import Refused, opened
+
+if TYPE_CHECKING:
+    from kmodel.log.reader import Reader
+    from kmodel.log.record import Record
+
+TRACES = ("perfetto", "chrome")
+TABLES = ("csv", "sqlite", "parquet", "duckdb")
+TEXTS = ("mermaid", "shiviz", "lnav")
+FORMAT = "lnav-format"
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option(
+    "--logs",
+    type=click.Path(path_type=Path),
+    default="logs",
+    show_default=True,
+    help="Where runs are.",
+)
+@click.option(
+    "--to",
+    "to",
+    type=click.Choice([*TRACES, *TABLES, *TEXTS, FORMAT]),
+    required=True,
+    help="For which program.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write."
+)
+@click.option("--since", type=click.IntRange(0), default=0, metavar="STEP", help="From this step.")
+@click.option("--until", type=click.IntRange(0), metavar="STEP", help="To this step.")
+def export(
+    run: str | None, logs: Path, to: str, output: Path | None, since: int, until: int | None
+) -> None:
+    """Write RUN as a file that another program opens.
+
+    \b
+      perfetto  ui.perfetto.dev ("Open trace file", stays on your machine); 1 step = 1 us
+      chrome    the same tracks as JSON: chrome://tracing, speedscope, Perfetto
+      csv, sqlite, parquet, duckdb   one table "events", columns as in "kmodel log query"
+                (parquet and duckdb need: pip install 'kmodel[sql]')
+      mermaid   a sequence diagram in text, of 200 steps unless --until says otherwise
+      shiviz    what happened before what, by vector clocks
+      lnav      events with a time each (1 step = 1 ms from 2000-01-01); lnav needs the format
+                once: kmodel log export --to lnav-format > ~/.config/lnav/formats/installed/
+                kmodel_log.json
+
+    A damaged log is written up to the damage, and the command ends with 5.
+
+    \b
+    Examples:
+      kmodel log export contended_kernel_map-wait-seed7-1 --to perfetto -o run.pftrace
+      kmodel log export contended_kernel_map-wait-seed7-1 --to sqlite -o run.db
+    """
+    if to == FORMAT:
+        _format(output)
+        return
+    if run is None or output is None:
+        raise click.UsageError("Give RUN, and with -o the file to write.")
+    with opened(run, logs) as reader:
+        if reader.header:
+            _write(reader, to, output, since, until)
+
+
+def _format(output: Path | None) -> None:
+    from kmodel.log.lnav import format_file
+    from kmodel.log.whole import written
+
+    if output is None:
+        sys.stdout.write(format_file())
+        return
+    with written(output) as file:
+        file.write(format_file().encode())
+
+
+def _write(reader: Reader, to: str, output: Path, since: int, until: int | None) -> None:
+    from kmodel.log.filter import Filter
+    from kmodel.log.query import QueryError
+    from kmodel.log.whole import written
+
+    window = Filter(since=since, until=until)
+    records = (record for record in reader if window.passes(record))
+    try:
+        with written(output) as file:
+            if to in TRACES:
+                _trace(reader, records, to, file)
+            elif to == "csv":
+                from kmodel.log.tabular import write_csv
+
+                write_csv(records, file)
+            elif to == "sqlite":
+                from kmodel.log.tabular import write_sqlite
+
+                write_sqlite(records, Path(file.name))
+            elif to in TABLES:
+                from kmodel.log.tabular import write_duck
+
+                write_duck(records, Path(file.name), to)
+            else:
+                _lines(_text(reader, records, to, since, until), file)
+    except QueryError as error:
+        raise Refused(f"{error}.") from error
+    click.echo(f"{to}: {output}, of {reader.records:,} events read")
+
+
+def _trace(reader: Reader, records: Iterable[Record], to: str, file: BinaryIO) -> None:
+    from kmodel.log import chrome, perfetto
+    from kmodel.log.tracks import tracks
+
+    write = perfetto.write if to == "perfetto" else chrome.write
+    write(tracks(records, reader.pools), reader.tasks, file)
+
+
+def _text(
+    reader: Reader, records: Iterable[Record], to: str, since: int, until: int | None
+) -> Iterable[str]:
+    from kmodel.log import lnav, sequence
+    from kmodel.log.timeline import timeline
+
+    if to == "mermaid":
+        found = timeline(reader, reader.tasks, reader.pools, since, until)
+        if not found.whole:
+            shown = f"{found.first}-{found.last()}"
+            click.echo(f"Shown are steps {shown}; --since and --until show others.", err=True)
+        return sequence.mermaid(found)
+    if to == "shiviz":
+        return sequence.shiviz(records, reader.tasks)
+    return lnav.lines(records)
+
+
+def _lines(lines: Iterable[str], file: BinaryIO) -> None:
+    for line in lines:
+        file.write(line.encode(errors="replace") + b"\n")

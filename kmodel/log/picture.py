@@ -1,0 +1,297 @@
+"""A timeline as an SVG: a lane a CPU, steps from left to right. Nothing but text is needed to
+make it, and nothing but the file to see it; light and dark follow the viewer's system.
+
+A lane has, from above: the faults; who steps, with waits hatched and what went wrong marked;
+and a bar for each lock held longer than a step. Arrows go from what let somebody go to
+where that one stepped again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from xml.sax.saxutils import escape
+
+import attrs
+
+from kmodel.log.show import printable
+from kmodel.log.spans import Span
+from kmodel.log.timeline import Arrow, Mark, Timeline
+
+LEFT: Final = 106
+RIGHT: Final = 16
+TOP: Final = 48
+STRIP: Final = 16
+BAR: Final = 15
+FAULT: Final = 13
+GAP: Final = 14
+LETTER: Final = 5.9
+"""Width of a letter in a bar, on average."""
+COLOURS: Final = 8
+SIGNS: Final = {"refused": "✕", "failed": "✕", "restart": "↻", "wrong": "!"}
+
+STYLE: Final = """
+svg{--bg:#ffffff;--ink:#1c2430;--soft:#64707f;--line:#dfe4ea;--lane:#f6f8fa;--run:#3d4b5c;
+--wait:#9aa5b1;--bad:#c62828;--again:#b45f06;--arrow:#5b6ee1;--fault:#8a94a0;
+--c0:#a8d5ff;--c1:#ffd28a;--c2:#b9e6b3;--c3:#f3b8d4;--c4:#d3c4f7;--c5:#a5e3dc;--c6:#e8d9a0;--c7:#f5b9a6}
+@media (prefers-color-scheme:dark){svg{--bg:#12161c;--ink:#e4e9ef;--soft:#97a3b0;--line:#2b333d;
+--lane:#181e26;--run:#a9b7c6;--wait:#5c6773;--bad:#ef5350;--again:#f0a04b;--arrow:#8f9dff;--fault:#77828e;
+--c0:#1f5487;--c1:#7d5516;--c2:#2f6a3a;--c3:#7d3358;--c4:#52419a;--c5:#1d6a64;--c6:#6b5c1e;--c7:#853f2b}}
+.bg{fill:var(--bg)}.lane{fill:var(--lane)}.grid{stroke:var(--line)}
+text{font:10px system-ui,"Segoe UI","DejaVu Sans",sans-serif;fill:var(--ink)}
+.title{font-size:13px;font-weight:600}.name{font-size:12px;font-weight:600}
+.soft{fill:var(--soft)}.run{fill:var(--run)}.fault{fill:none;stroke:var(--fault)}
+.rest{fill:url(#hatch);stroke:var(--wait);stroke-width:.6}.hatch{stroke:var(--wait);stroke-width:1.4}
+.plate{fill:var(--lane);opacity:.88}
+.bad{fill:var(--bad)}.again{fill:var(--again)}.sign{fill:var(--bg);font-weight:700;text-anchor:middle}
+.arrow{fill:none;stroke:var(--arrow);stroke-width:1.3;opacity:.75}.head{fill:var(--arrow)}
+""" + "".join(f".c{n}{{fill:var(--c{n})}}" for n in range(COLOURS))
+
+
+@attrs.frozen
+class _Lane:
+    """Where a CPU's lane stands; ``bars`` are its locks, each with its row."""
+
+    cpu: int
+    top: float
+    height: float
+    bars: list[tuple[int, Span]]
+
+    @property
+    def strip(self) -> float:
+        return self.top + FAULT + 3
+
+
+class Picture:
+    """The drawing of one timeline; ``width`` and ``height`` in pixels, ``scale`` those
+    of a step, ``bottom`` where the lanes end."""
+
+    def __init__(self, found: Timeline, caption: str) -> None:
+        self._found, self._caption = found, caption
+        self.steps = max(found.last() - found.first + 1, 1)
+        self.scale = min(14.0, max(6.0, 1000 / self.steps))
+        self.width = LEFT + max(self.steps * self.scale, 560) + RIGHT
+        self._colours = _colours(found)
+        self._lanes = self._placed()
+        bottom = self._lanes[-1].top + self._lanes[-1].height if self._lanes else TOP
+        self._legend = self._legend_rows()
+        self.height = bottom + 26 + 18 * len(self._legend)
+        self.bottom = bottom
+
+    def x(self, step: float) -> float:
+        return LEFT + (step - self._found.first) * self.scale
+
+    def svg(self) -> str:
+        """The whole file."""
+        size = f'width="{self.width:.0f}" height="{self.height:.0f}"'
+        box = f'viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
+        hatch = (
+            '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
+            'patternTransform="rotate(45)"><path d="M0 0V6" class="hatch"/></pattern>'
+            '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" '
+            'orient="auto"><path d="M0 0L8 4L0 8z" class="head"/></marker></defs>'
+        )
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img">',
+            f"<title>{_text(self._caption)}</title><style>{STYLE}</style>{hatch}",
+            '<rect class="bg" width="100%" height="100%"/>',
+            f'<text class="title" x="12" y="19">{_text(self._caption)}</text>',
+            *self._axis(),
+        ]
+        for lane in self._lanes:
+            parts += self._lane(lane)
+        parts += [self._arrow(arrow) for arrow in self._found.arrows]
+        parts += [self._mark(mark) for mark in self._found.marks]
+        return "\n".join([*parts, *self._legends(), "</svg>\n"])
+
+    def _placed(self) -> list[_Lane]:
+        lanes, top = [], float(TOP)
+        for cpu in range(len(self._found.tasks)):
+            bars = _rows(self._found.bars(cpu))
+            rows = max([row for row, _ in bars], default=-1) + 1
+            lanes.append(_Lane(cpu, top, FAULT + STRIP + 8 + BAR * max(rows, 1), bars))
+            top += lanes[-1].height + GAP
+        return lanes
+
+    def _axis(self) -> list[str]:
+        every = next(n for n in (5, 10, 20, 50, 100, 1000) if n * self.scale >= 50 or n == 1000)
+        first, last = self._found.first, self._found.last()
+        found = []
+        for step in range(-(-first // every) * every, last + 1, every):
+            x = self.x(step)
+            found.append(f'<path class="grid" d="M{x:.1f} {TOP - 6}V{self.bottom:.0f}"/>')
+            found.append(f'<text class="soft" x="{x + 2:.1f}" y="{TOP - 8}">{step}</text>')
+        found.append(f'<text class="soft" x="12" y="{TOP - 8}">step</text>')
+        return found
+
+    def _lane(self, lane: _Lane) -> list[str]:
+        found, cpu = self._found, lane.cpu
+        wide = self.steps * self.scale
+        name = _text(_cut(found.tasks[cpu], LEFT - 16, 8))
+        parts = [
+            f'<rect class="lane" x="{LEFT}" y="{lane.top:.0f}" width="{wide:.1f}" '
+            f'height="{lane.height:.0f}" opacity=".7"/>',
+            f'<text class="name" x="12" y="{lane.strip + 12:.0f}">{name}</text>',
+        ]
+        parts += [self._fault(lane, s) for s in found.spans if s.cpu == cpu and s.kind == "fault"]
+        parts += [self._rest(lane, span) for span in found.rests(cpu)]
+        for first, count in _runs(found, cpu):
+            parts.append(
+                f'<rect class="run" x="{self.x(first) + 0.5:.1f}" y="{lane.strip + 3:.0f}" '
+                f'width="{count * self.scale - 1:.1f}" height="{STRIP - 6}" rx="1.5"/>'
+            )
+        parts += [self._bar(lane, row, span) for row, span in lane.bars]
+        return parts
+
+    def _fault(self, lane: _Lane, span: Span) -> str:
+        x, width = self._extent(span, whole=True)
+        y = lane.top + 2
+        told = f"fault {span.va}"
+        return (
+            f"<g><title>{_text(_story(span, 'in a fault at ' + str(span.va)))}</title>"
+            f'<rect class="fault" x="{x + 0.5:.1f}" y="{y}" width="{width - 1:.1f}" '
+            f'height="{FAULT - 2}" rx="2"/>{self._said(told, x, y + 9, width, "soft")}</g>'
+        )
+
+    def _rest(self, lane: _Lane, span: Span) -> str:
+        # from after the step that began it to the one in which it goes on
+        x, width = self._extent(span, skip=1)
+        told = {"wait": "asleep on", "sleep": "asleep on", "spin": "spins for"}[span.kind]
+        y = lane.strip
+        label = _cut(span.obj, width - 8)
+        plate = ""
+        if label:
+            plate = (
+                f'<rect class="plate" x="{x + 3:.1f}" y="{y + 2:.0f}" height="{STRIP - 4}" '
+                f'width="{len(label) * LETTER + 3:.1f}" rx="2"/>'
+            )
+        return (
+            f"<g><title>{_text(_story(span, told + ' ' + span.obj))}</title>"
+            f'<rect class="rest" x="{x:.1f}" y="{y:.0f}" width="{width:.1f}" height="{STRIP}"/>'
+            f"{plate}{self._said(span.obj, x, y + 11.5, width)}</g>"
+        )
+
+    def _bar(self, lane: _Lane, row: int, span: Span) -> str:
+        x, width = self._extent(span, whole=True)
+        y = lane.strip + STRIP + 3 + row * BAR
+        shared = " (shared)" if span.write is False else ""
+        told = _text(_story(span, f"holds {span.obj}{shared}"))
+        return (
+            f'<g><title>{told}</title><rect class="c{self._colours[span.obj]}" x="{x + 0.5:.1f}" '
+            f'y="{y:.0f}" width="{width - 1:.1f}" height="{BAR - 2}" rx="2"/>'
+            f"{self._said(span.obj, x, y + 10, width)}</g>"
+        )
+
+    def _mark(self, mark: Mark) -> str:
+        lane = self._lanes[mark.cpu]
+        kind = "again" if mark.kind == "restart" else "bad"
+        x, y = self.x(mark.step + 0.5), lane.strip + STRIP / 2
+        return (
+            f"<g><title>{_text(f'step {mark.step}: {mark.text}')}</title>"
+            f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>'
+            f'<text class="sign" x="{x:.1f}" y="{y + 3.6:.1f}">{SIGNS[mark.kind]}</text></g>'
+        )
+
+    def _arrow(self, arrow: Arrow) -> str:
+        down = arrow.taker > arrow.giver
+        giver, taker = self._lanes[arrow.giver], self._lanes[arrow.taker]
+        x1, x2 = self.x(arrow.since + 0.5), self.x(arrow.until + 0.5)
+        y1 = giver.strip + (STRIP if down else 0)
+        y2 = taker.strip + (-1 if down else STRIP + 1)
+        bend = (y2 - y1) / 2
+        told = _text(
+            f"step {arrow.since}: {self._found.tasks[arrow.giver]} lets "
+            f"{self._found.tasks[arrow.taker]} go, who steps in {arrow.until} ({arrow.text})"
+        )
+        return (
+            f'<g><title>{told}</title><path class="arrow" marker-end="url(#tip)" d="M{x1:.1f} '
+            f'{y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"/></g>'
+        )
+
+    def _extent(self, span: Span, skip: int = 0, whole: bool = False) -> tuple[float, float]:
+        first, stop = self._found.first, self._found.last() + 1
+        since = max(span.since + skip, first)
+        until = stop if span.until is None else min(span.until + whole, stop)
+        return self.x(since), max((until - since) * self.scale, 1.5)
+
+    def _said(self, text: str, x: float, y: float, width: float, kind: str = "") -> str:
+        text = _cut(text, width - 8)
+        style = f' class="{kind}"' if kind else ""
+        return f'<text{style} x="{x + 4:.1f}" y="{y:.1f}">{_text(text)}</text>' if text else ""
+
+    def _legend_rows(self) -> list[list[tuple[str, str]]]:
+        items = [(f"c{colour}", name) for name, colour in self._colours.items()]
+        items += [("run", "steps"), ("rest", "asleep or spinning"), ("bad", "✕ refused, failed")]
+        items += [("bad", "! a check failed"), ("again", "↻ begins anew"), ("tip", "lets go")]
+        rows: list[list[tuple[str, str]]] = [[]]
+        room = self.width - LEFT
+        for item in items:
+            room -= 30 + len(item[1]) * LETTER
+            if room < 0 and rows[-1]:
+                rows.append([])
+                room = self.width - LEFT - 30 - len(item[1]) * LETTER
+            rows[-1].append(item)
+        return rows
+
+    def _legends(self) -> list[str]:
+        parts = []
+        for number, row in enumerate(self._legend):
+            x, y = float(LEFT), self.bottom + 18 + 18 * number
+            for kind, name in row:
+                shape = (
+                    f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="14" height="11" rx="2"/>'
+                )
+                if kind == "tip":
+                    shape = (
+                        f'<path class="arrow" marker-end="url(#tip)" d="M{x:.0f} {y + 6:.0f}h14"/>'
+                    )
+                parts.append(
+                    f'{shape}<text x="{x + 18:.0f}" y="{y + 9.5:.1f}">{_text(name)}</text>'
+                )
+                x += 30 + len(name) * LETTER
+        return parts
+
+
+def _colours(found: Timeline) -> dict[str, int]:
+    """A colour for each lock that has a bar, by when it was first held."""
+    held = [s for cpu in range(len(found.tasks)) for s in found.bars(cpu)]
+    names = dict.fromkeys(span.obj for span in sorted(held, key=lambda span: span.began))
+    return {name: number % COLOURS for number, name in enumerate(names)}
+
+
+def _rows(spans: list[Span]) -> list[tuple[int, Span]]:
+    """Each bar in the highest row that is free while it lasts."""
+    ends: list[float] = []
+    found = []
+    for span in spans:
+        free = [row for row, end in enumerate(ends) if end < span.since]
+        row = free[0] if free else len(ends)
+        ends[row : row + 1] = [float("inf") if span.until is None else span.until]
+        found.append((row, span))
+    return found
+
+
+def _runs(found: Timeline, cpu: int) -> list[tuple[int, int]]:
+    """The stretches of steps that a CPU took with no other in between: first, and how many."""
+    runs: list[tuple[int, int]] = []
+    for step in sorted(step for step, who in found.turns.items() if who == cpu):
+        if runs and sum(runs[-1]) == step:
+            runs[-1] = runs[-1][0], runs[-1][1] + 1
+        else:
+            runs.append((step, 1))
+    return runs
+
+
+def _story(span: Span, what: str) -> str:
+    until = "to the end" if span.until is None else f"to step {span.until}"
+    return f"{span.task} {what}, from step {span.since} {until}"
+
+
+def _cut(text: str, room: float, letter: float = LETTER) -> str:
+    most = int(room / letter)
+    if len(text) <= most:
+        return text
+    return text[: most - 1] + "…" if most >= 4 else ""
+
+
+def _text(text: str) -> str:
+    return escape(printable(text), {'"': "&quot;"})

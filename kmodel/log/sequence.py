@@ -1,0 +1,74 @@
+"""Runs as text for two other viewers: a sequence diagram of Mermaid, and ShiViz, which draws
+what happened before what from vector clocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from kmodel.log.record import Record
+from kmodel.log.show import printable, text_of
+from kmodel.log.timeline import Timeline
+
+LONG_AGO: Final = 1 << 13
+"""Records whose clock is kept for what they let happen."""
+
+SHIVIZ: Final = r"(?<event>.*)\n(?<host>\S*) (?<clock>{.*})"
+"""How ShiViz is to read each event; it takes this from the first line."""
+
+_ESCAPES: Final = {";": "#59;", "#": "#35;", "<": "#lt;", ">": "#gt;", '"': "#quot;"}
+
+
+def mermaid(found: Timeline) -> Iterator[str]:
+    """A line at a time. An arrow is what let somebody go, a note what went wrong."""
+    yield "sequenceDiagram"
+    for cpu, name in enumerate(found.tasks):
+        yield f"    participant c{cpu} as {_mermaid(name)}"
+    told = [(a.since, 0, a.giver, a.taker, a.text) for a in found.arrows]
+    told += [(m.step, 1, m.cpu, m.cpu, m.text) for m in found.marks]
+    for span in found.spans:
+        if span.kind in ("wait", "sleep") and span.since >= found.first:
+            told.append((span.since, 2, span.cpu, span.cpu, f"asleep on {span.obj}"))
+    for step, kind, one, other, text in sorted(told):
+        said = _mermaid(f"{step}: {text}")
+        if kind == 0:
+            yield f"    c{one}->>c{other}: {said}"
+        else:
+            yield f"    Note over c{one}: {said}"
+
+
+def _mermaid(text: str) -> str:
+    return "".join(_ESCAPES.get(char, char) for char in printable(text))
+
+
+def shiviz(records: Iterable[Record], tasks: Sequence[str]) -> Iterator[str]:
+    """Two lines an event. What touches one object is ordered, and so is what has a cause."""
+    yield SHIVIZ
+    yield ""
+    names = [_host(name) for name in tasks]
+    clocks = [[0] * len(tasks) for _ in tasks]
+    objects: dict[str, list[int]] = {}
+    past: dict[int, list[int]] = {}
+    for record in records:
+        cpu = record.cpu
+        if cpu is None or not 0 <= cpu < len(clocks):
+            continue
+        seen = [clocks[cpu]]
+        if record.obj is not None and str(record.obj) in objects:
+            seen.append(objects[str(record.obj)])
+        if record.cause in past:
+            seen.append(past[record.cause])
+        now = [max(times) for times in zip(*seen)]
+        now[cpu] += 1
+        clocks[cpu] = past[record.seq] = now
+        past.pop(record.seq - LONG_AGO, None)
+        if record.obj is not None:
+            objects[str(record.obj)] = now
+        clock = {name: time for name, time in zip(names, now) if time}
+        yield f"{record.step}: {text_of(record)}"
+        yield f"{names[cpu]} {json.dumps(clock)}"
+
+
+def _host(name: str) -> str:
+    return "_".join(printable(name).split()) or "_"

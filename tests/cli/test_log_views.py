@@ -1,0 +1,277 @@
+"""timeline, explain, diff and export on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from commands import ROOT, Commands, child
+
+EXAMPLE = ROOT / "logs" / "example-contended_kernel_map-populate"
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(capsys)
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two logged runs of the thread's story: ``...-seed7-1`` and ``...-seed8-1``."""
+    logs = tmp_path_factory.mktemp("logs")
+    for seed in (7, 8):
+        ran = child("run", "contended_kernel_map", "--fix", "wait", "--seed", seed, "--logs", logs)
+        assert ran.status == 0, ran.err
+    return logs
+
+
+@pytest.fixture(scope="module")
+def run(logs: Path) -> Path:
+    return logs / "contended_kernel_map-wait-seed7-1"
+
+
+@pytest.fixture
+def torn(run: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes((run / "events.jsonl").read_bytes()[:-3000])
+    return path
+
+
+def test_a_timeline_fits_a_hundred_columns(call: Commands, run: Path) -> None:
+    ran = call("log", "timeline", run)
+    assert (ran.status, ran.err) == (0, "")
+    assert max(map(len, ran.out.splitlines())) <= 100
+    assert "✗ vp pool" in ran.out
+    assert ran.out.endswith("done after 121 steps.\n")
+
+
+def test_a_window_says_what_it_leaves_out(call: Commands, run: Path) -> None:
+    ran = call("log", "timeline", run, "--since", 70, "--until", 90)
+    assert "Shown are steps 70-90" in ran.out
+    assert call("log", "timeline", run, "--since", 9, "--until", 8).status == 2
+    beyond = call("log", "timeline", run, "--since", 1000)
+    assert "there is no step 1000" in beyond.out
+
+
+def test_a_timeline_in_a_terminal_that_only_knows_ascii(run: Path) -> None:
+    ran = child("log", "timeline", run, PYTHONIOENCODING="ascii")
+    assert ran.status == 0, ran.err
+    assert ran.out.isascii()
+
+
+def test_pictures_are_written_whole_or_not_at_all(
+    call: Commands, run: Path, tmp_path: Path
+) -> None:
+    svg, html = tmp_path / "a.svg", tmp_path / "a.html"
+    ran = call("log", "timeline", run, "--svg", svg, "--html", html)
+    assert ran.status == 0
+    assert svg.read_text().startswith("<svg")
+    assert html.read_text().startswith("<!doctype html>")
+    assert sorted(os.listdir(tmp_path)) == ["a.html", "a.svg"]
+    missing = call("log", "timeline", run, "--svg", tmp_path / "no" / "a.svg")
+    assert (missing.status, "cannot be written" in missing.err) == (2, True)
+
+
+def test_what_is_no_file_is_never_replaced(call: Commands, run: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ran = call("log", "export", run, "--to", "csv", "-o", pipe)
+    assert (ran.status, "is no regular file" in ran.err) == (2, True)
+    assert pipe.is_fifo()
+
+
+def test_a_run_is_told_on_a_page(call: Commands, run: Path) -> None:
+    ran = call("log", "explain", run)
+    assert (ran.status, ran.err) == (0, "")
+    assert len(ran.out.splitlines()) <= 40
+    assert max(map(len, ran.out.splitlines())) <= 100
+    words = " ".join(ran.out.split())
+    assert "the try of kernel_map is refused at step 56 (held by K (since step 53))" in words
+    assert "A begins its fault at 0x200000 anew, at step 94." in words
+
+
+def test_the_story_of_a_hang_ends_with_the_missed_wakeup(call: Commands, tmp_path: Path) -> None:
+    """The log of a replayed lasso is made again, its loop told once."""
+    asked = ("contended_kernel_map", "--set", "cpus=1", "--set", "lap=silent")
+    token = call("explore", *asked, "--json").document["replay"]
+    assert call("replay", token, "--logs", tmp_path).status == 1
+    ran = call("log", "explain", tmp_path / "contended_kernel_map-wait-replay-1")
+    assert ran.status == 0
+    assert len(ran.out.splitlines()) <= 40
+    words = " ".join(ran.out.split())
+    assert "How it ends" in words
+    assert "a loop of 2 steps goes round for ever" in words
+    assert "the last wakeup was A's at step 26, before it slept" in words
+    assert "the same run would have ended well (this was run)" in words
+
+
+def test_a_long_story_leaves_out_what_matters_least(call: Commands, tmp_path: Path) -> None:
+    made = ("contended_kernel_map", "--set", "cpus=3", "--set", "faults=3", "--max-steps", "1500")
+    assert call("run", *made, "--logs", tmp_path).status in (0, 4)
+    ran = call("log", "explain", *tmp_path.iterdir())
+    assert 30 < len(ran.out.splitlines()) <= 40
+    assert "sentences that matter less are left out" in ran.out
+
+
+def test_two_runs_part_where_the_first_event_differs(call: Commands, logs: Path, run: Path) -> None:
+    other = logs / "contended_kernel_map-wait-seed8-1"
+    document = call("log", "diff", run, other, "--json").document
+    rows = [(path / "events.jsonl").read_text().splitlines()[1:] for path in (run, other)]
+    differ = [json.loads(a) != json.loads(b) for a, b in zip(*rows)]
+    assert document["common"] == differ.index(True) > 0
+    assert document["left"][0]["seq"] == document["right"][0]["seq"] == document["common"]
+    assert document["header"] == [{"key": "seed", "left": 7, "right": 8}]
+    ran = call("log", "diff", run, other)
+    assert ran.status == 0
+    assert max(map(len, ran.out.splitlines()[2:])) <= 100
+
+
+def test_a_run_is_the_same_as_itself(call: Commands, run: Path) -> None:
+    ran = call("log", "diff", run, run)
+    assert (ran.status, "The runs are the same: all 240 events." in ran.out) == (0, True)
+    assert call("log", "diff", run, run, "--json").document["numbers"] == []
+
+
+def test_the_nearest_passing_run_is_found_run_and_logged(call: Commands, tmp_path: Path) -> None:
+    asked = ("contended_kernel_map", "--set", "cpus=1", "--set", "lap=silent")
+    token = call("explore", *asked, "--json").document["replay"]
+    assert call("replay", token, "--logs", tmp_path).status == 1
+    failing = tmp_path / "contended_kernel_map-wait-replay-1"
+    document = call("log", "diff", failing, "--nearest-passing", "--logs", tmp_path, "--json")
+    found = document.document
+    assert found["right"][0]["step"] == 15
+    outcomes = [row for row in found["numbers"] if row["name"] == "outcome"]
+    assert outcomes == [{"name": "outcome", "left": "lost-wakeup", "right": "done"}]
+    passing = tmp_path / "contended_kernel_map-wait-nearest-passing-1"
+    assert call("replay", passing).status == 0
+    # of a run that ended well there is none
+    assert call("log", "diff", passing, "--nearest-passing", "--logs", tmp_path).status == 2
+
+
+def test_where_no_other_choice_helps_it_is_said(call: Commands, tmp_path: Path) -> None:
+    story = tmp_path / "hopeless.py"
+    story.write_text(HOPELESS)
+    logs = tmp_path / "logs"
+    assert call("run", story, "--logs", logs).status == 1
+    ran = call("log", "diff", *logs.iterdir(), "--nearest-passing", "--logs", logs)
+    assert ran.status == 4
+    assert "no passing run among" in ran.err
+    assert len(list(logs.iterdir())) == 1
+
+
+def test_a_diff_names_one_other_run(call: Commands, run: Path) -> None:
+    assert call("log", "diff", run).status == 2
+    assert call("log", "diff", run, run, "--nearest-passing").status == 2
+
+
+KINDS = ("perfetto", "chrome", "csv", "sqlite", "mermaid", "shiviz", "lnav")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_is_a_file_and_nothing_else(
+    call: Commands, run: Path, kind: str, tmp_path: Path
+) -> None:
+    ran = call("log", "export", run, "--to", kind, "-o", tmp_path / "out")
+    assert (ran.status, ran.err) == (0, "")
+    assert os.listdir(tmp_path) == ["out"]
+    assert (tmp_path / "out").stat().st_size > 500
+
+
+def test_an_sqlite_export_answers_questions(call: Commands, run: Path, tmp_path: Path) -> None:
+    assert call("log", "export", run, "--to", "sqlite", "-o", tmp_path / "db").status == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as db:
+        assert db.execute("SELECT count(*), max(step) FROM events").fetchone() == (240, 121)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "duckdb"])
+def test_what_needs_duckdb_says_so(call: Commands, run: Path, kind: str, tmp_path: Path) -> None:
+    ran = call("log", "export", run, "--to", kind, "-o", tmp_path / "out")
+    if importlib.util.find_spec("duckdb"):
+        assert ran.status == 0
+    else:
+        assert (ran.status, os.listdir(tmp_path)) == (2, [])
+        assert "pip install 'kmodel[sql]'" in ran.err
+
+
+def test_the_lnav_format_needs_no_run(call: Commands, run: Path) -> None:
+    assert "kmodel_log" in call("log", "export", "--to", "lnav-format").document
+    assert call("log", "export", run, "--to", "csv").status == 2
+    assert call("log", "export", "--to", "csv", "-o", "x").status == 2
+
+
+def test_a_long_run_in_mermaid_says_which_steps_it_shows(
+    call: Commands, run: Path, tmp_path: Path
+) -> None:
+    ran = call(
+        "log",
+        "export",
+        run,
+        "--to",
+        "mermaid",
+        "-o",
+        tmp_path / "out",
+        "--since",
+        20,
+        "--until",
+        60,
+    )
+    assert ran.err == "Shown are steps 20-60; --since and --until show others.\n"
+    text = (tmp_path / "out").read_text()
+    assert "c1->>c0: 38: p0 amap" in text
+    assert "91:" not in text
+
+
+HOPELESS = '''"""Two threads sleep, and nobody is there to wake them."""
+from kmodel import World, scenario
+from kmodel.sync.channel import Channel
+from kmodel.sync.mutex import Mutex
+
+
+async def sleeper(channel: Channel, mutex: Mutex) -> None:
+    await mutex.enter()
+    await channel.msleep(mutex)
+
+
+@scenario
+def hopeless(w: World) -> None:
+    for name in "AB":
+        w.task(name, sleeper, Channel("never"), Mutex(f"m{name}"))
+'''
+
+
+VIEWS = {
+    "timeline": ("timeline",),
+    "explain": ("explain",),
+    "diff": ("diff", str(EXAMPLE)),
+    "export": ("export", "--to", "csv", "-o", "OUT"),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_torn_log_is_shown_up_to_its_tear(
+    call: Commands, name: str, torn: Path, tmp_path: Path
+) -> None:
+    command, *more = (str(tmp_path / "out") if one == "OUT" else one for one in VIEWS[name])
+    ran = call("log", command, torn, *more)
+    assert ran.status == 5
+    assert "stops in the middle" in ran.err
+    shown = tmp_path / "out" if name == "export" else None
+    assert len((shown.read_text() if shown else ran.out).splitlines()) > 3
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("content", [b"", b"not a log\n", b"\x1f\x8b\x00", b'{"event":"x"}\n'])
+def test_what_is_no_log_is_refused_with_five(
+    call: Commands, name: str, content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    command, *more = (str(tmp_path / "out") if one == "OUT" else one for one in VIEWS[name])
+    ran = call("log", command, path, *more)
+    assert ran.status == 5
+    assert "Traceback" not in ran.err

@@ -1,0 +1,101 @@
+"""A log told in sentences, from its records alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kmodel.explain.chronicle import Chronicle, chronicle
+from kmodel.log.record import Record
+
+NAMES = ("A", "B", "K")
+
+
+def told(*events: tuple[int, str, dict[str, Any]]) -> Chronicle:
+    """The story of events, a step each: (CPU, event, fields)."""
+    records = [
+        Record.of(
+            {"step": step, "seq": step, "cpu": cpu, "task": NAMES[cpu], "event": event} | more
+        )
+        for step, (cpu, event, more) in enumerate(events)
+    ]
+    return chronicle(records)
+
+
+def lock(cpu: int, how: str, obj: str, result: bool | None = None, **more: Any) -> Any:
+    fields = {"obj": obj} if result is None else {"obj": obj, "result": result}
+    return cpu, f"lock.{how}", fields | more
+
+
+def text(found: Chronicle) -> str:
+    return "\n".join(map(str, found.sentences()))
+
+
+def test_a_wait_says_who_ended_it() -> None:
+    found = told(
+        lock(0, "acquire", "amap", True),
+        lock(1, "acquire", "amap", False),
+        lock(0, "release", "amap"),
+        lock(1, "contended", "amap", True, cause=2),
+    )
+    said = "B waits for amap from step 1; A lets it go at step 2, and it goes on at 3."
+    assert text(found) == said
+
+
+def test_a_refused_try_says_who_held_it_and_what_came_of_it() -> None:
+    found = told(
+        lock(2, "acquire", "kernel_map", True),
+        lock(0, "try", "kernel_map", False),
+        (0, "pool.fail", {"obj": "vp pool", "why": "map lock refused"}),
+        (0, "pmap.fail", {"obj": "p0 pmap", "va": "0x1", "error": "ENOMEM"}),
+    )
+    assert text(found) == (
+        "For A the try of kernel_map is refused at step 1 (held by K (since step 0)), then vp pool "
+        "gives nothing at step 2 (map lock refused), so p0 pmap fails with ENOMEM at step 3."
+    )
+
+
+def test_a_deadlock_has_its_cycle() -> None:
+    found = told(
+        lock(0, "acquire", "map", True),
+        lock(1, "acquire", "amap", True),
+        lock(0, "acquire", "amap", False),
+        lock(1, "acquire", "map", False),
+    )
+    assert found.ends() == [
+        "A is asleep on amap since step 2; it is held by B (since step 1).",
+        "B is asleep on map since step 3; it is held by A (since step 0).",
+        "A waits for B, B waits for A: a cycle.",
+    ]
+
+
+def test_a_lost_wakeup_has_the_missed_pair() -> None:
+    wakeup = (1, "chan.wakeup", {"obj": "&free"})
+    sleep = (0, "chan.sleep", {"obj": "&free", "mutex": "m"})
+    (missed,) = told(wakeup, sleep).ends()
+    assert missed.endswith("the last wakeup was B's at step 0, before it slept: missed.")
+    (woken,) = told(sleep, wakeup).ends()
+    assert "B's wakeup at step 1 came after that" in woken
+    (never,) = told(sleep).ends()
+    assert never.endswith("nobody ever woke it.")
+
+
+def test_a_leak_says_who_dropped_it() -> None:
+    def item(event: str, which: str) -> tuple[int, str, dict[str, Any]]:
+        return 0, event, {"obj": "vp pool", "item": which}
+
+    found = told(
+        item("pool.get", "0xa"), item("pool.get", "0xb"), item("pool.put", "0xb"),
+        item("pool.get", "0xc"), (0, "pmap.table", {"item": "0xc"}),
+    )  # fmt: skip
+    (dropped,) = found.dropped("vp pool")
+    assert dropped.startswith("A took 0xa from vp pool at step 0;")
+
+
+def test_what_happens_again_is_told_once() -> None:
+    turn = [
+        lock(2, "acquire", "kernel_map", True),
+        lock(0, "try", "kernel_map", False),
+        lock(2, "release", "kernel_map"),
+    ]
+    (said,) = told(*turn * 50).sentences()
+    assert str(said).endswith("So again at steps 4, 7, 10 and 46 times more.")
