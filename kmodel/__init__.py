@@ -13,7 +13,7 @@ The floors; a module imports only lower ones:
     6  log/ case shown judge joint explain/   records; the only joint: scenario x search ->
        counting sampling smaller compare      verdict, and its story; a token of a model
        verdict revision refit trial           that was edited since
-    7  cli/ testing/                          the command line; stories as pytest tests
+    7  cli/ fuzz/ testing/                    the command line; made-up workloads; pytest tests
 
 Importing this loads nothing; the names below are looked up when first used.
 """

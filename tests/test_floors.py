@@ -40,7 +40,7 @@ FLOORS = {
     **dict.fromkeys(("fault", "fixes", "pagedaemon", "vmspace", "anonget"), 4),
     **dict.fromkeys(("machine", "properties", "settings", "situations", "story"), 5),
     **dict.fromkeys(FLOOR6, 6),
-    **dict.fromkeys(("cli", "__main__", "testing"), 7),
+    **dict.fromkeys(("cli", "__main__", "fuzz", "testing"), 7),
 }
 KERNEL = {name for name, floor in FLOORS.items() if 1 <= floor <= 5}
 UPWARD_TYPES = {("fixes", "fault")}

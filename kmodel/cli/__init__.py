@@ -18,6 +18,10 @@ import click
 COMMANDS = {
     "compare": ("kmodel.cli.compare:compare", "The decision matrix: every way out, judged."),
     "explore": ("kmodel.cli.explore:explore", "Search every schedule of a scenario for a verdict."),
+    "fuzz": (
+        "kmodel.cli.fuzz:fuzz",
+        "Made-up workloads, run in every order, shrunk if they break.",
+    ),
     "run": ("kmodel.cli.run:run", "Random runs on Trio tasks, logged, with a summary."),
     "replay": ("kmodel.cli.replay:replay", "The same run again, step by step."),
     "list": ("kmodel.cli.list:list_all", "Scenarios, fixes, situations, strategies."),

@@ -25,9 +25,11 @@ from kmodel.world import ScenarioError
 
 Plain = Any
 """Whole numbers, strings, truth values, ``None``, and tuples of those."""
-Specification = Callable[[Plain, str, tuple[Plain, ...]], tuple[Plain, Plain] | None]
-"""What one operation does alone: from (state, name, arguments) the state after it and its
-result; ``None`` if it cannot take effect in that state and has to wait."""
+Effect = tuple[Plain, Plain] | None
+"""The state after an operation and its result; ``None`` if it has to wait."""
+Specification = Callable[[Plain, str, tuple[Plain, ...]], Effect | list[Effect]]
+"""What one operation does alone, from (state, name, arguments); a list where it is free to do
+one of several things (a try that may fail, an allocation that may have to wait)."""
 Pending = tuple[int, str, tuple[Plain, ...], bool, Plain]
 """Task, name, arguments; has it taken effect, and with which result?"""
 Guess = tuple[Plain, tuple[Pending, ...]]
@@ -96,23 +98,30 @@ class Linear:
                 yield here
                 continue
             for number in range(len(here[1])):
-                after = self._effect(here, number)
-                if after is not None and after not in seen:
-                    seen.add(after)
-                    todo.append(after)
+                for after in self._after(here, number):
+                    if after not in seen:
+                        seen.add(after)
+                        todo.append(after)
 
-    def _effect(self, guess: Guess, number: int) -> Guess | None:
-        """``guess`` after its pending operation of that number took effect, if it can."""
+    def _after(self, guess: Guess, number: int) -> Iterator[Guess]:
+        """What ``guess`` can become when its pending operation of that number takes effect."""
         state, pending = guess
         task, what, args, done, _ = pending[number]
-        if done:
-            return None
+        for effect in () if done else self._effects(state, what, args):
+            if effect is not None:
+                after, result = effect
+                now = (task, what, args, True, result)
+                yield after, (*pending[:number], now, *pending[number + 1 :])
+
+    def _effects(self, state: Plain, what: str, args: tuple[Plain, ...]) -> list[Effect]:
+        """What the specification lets the operation do."""
         try:
-            effect = self.specification(state, what, args)
-            if effect is None:
-                return None
-            after, result = effect
-        except Panic:
+            said = self.specification(state, what, args)
+            found = [
+                one if one is None else self._checked(what, *one)
+                for one in (said if isinstance(said, list) else [said])
+            ]
+        except (Panic, ScenarioError):
             raise
         except Exception as error:
             raise ScenarioError(
@@ -120,9 +129,12 @@ class Linear:
                 f"{_called(what, args)} in state {state!r}: {error}; it must return the state "
                 "after and the result, or None"
             ) from error
-        after = _plain(after, f"the state after {what}")
-        done_now = (task, what, args, True, _plain(result, f"the specified result of {what}"))
-        return after, (*pending[:number], done_now, *pending[number + 1 :])
+        return found
+
+    def _checked(self, what: str, after: Plain, result: Plain) -> Effect:
+        return _plain(after, f"the state after {what}"), _plain(
+            result, f"the specified result of {what}"
+        )
 
     def _expected(self, task: int) -> str:
         could = {
@@ -134,13 +146,13 @@ class Linear:
 
     def rests(self) -> bool:
         """May everything that is under way wait for ever? So it is if in some guess the
-        specification lets none of it take effect."""
+        specification lets none of it take effect, or lets it wait."""
         return any(map(self._all_wait, self.guesses))
 
     def _all_wait(self, guess: Guess) -> bool:
         return all(
-            not one[3] and self._effect(guess, number) is None
-            for number, one in enumerate(guess[1])
+            not done and None in self._effects(guess[0], what, args)
+            for _, what, args, done, _ in guess[1]
         )
 
     def states(self) -> tuple[Plain, ...]:

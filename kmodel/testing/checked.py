@@ -215,7 +215,7 @@ def _replay(build: Build, text: str) -> None:
     """Show the run, and fail as it fails."""
     __tracebackhide__ = True
     schedule = Schedule.parse(text)
-    lines, outcome = _lines(build, schedule)
+    lines, outcome = run_lines(build, schedule)
     print("\n".join(lines))
     if outcome.kind == "loop":
         raise Broken("the loop came back to where it began, so it can go round for ever")
@@ -227,7 +227,7 @@ def told(build: Build, said: str, schedule: Schedule | None) -> str:
     """What is wrong, the run that shows it, and the command that replays it."""
     if schedule is None:
         return said
-    lines, _ = _lines(build, schedule)
+    lines, _ = run_lines(build, schedule)
     if len(lines) > LINES:
         lines = [*lines[:LINES], f"... {len(lines) - LINES} more"]
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
@@ -235,7 +235,8 @@ def told(build: Build, said: str, schedule: Schedule | None) -> str:
     return "\n".join([said, "", *lines]) + again
 
 
-def _lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
+def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
+    """The run, step by step, and its outcome."""
     lines: list[str] = []
     with World() as world:
         build(world)
@@ -245,7 +246,8 @@ def _lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
     def hear(step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]) -> int:
         if schedule.loop and step == len(schedule.steps) and f"{'':>6}loop:" not in lines:
             lines.append(f"{'':>6}loop:")
-        told = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
+        said = {key: getattr(value, "name", value) for key, value in fields.items()}
+        told = " ".join(f"{key}={value}" for key, value in said.items() if value is not None)
         lines.append(f"{step:6} {names[task]:{width}} {event} {told}".rstrip())
         return len(lines)
 

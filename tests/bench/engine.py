@@ -3,7 +3,8 @@
     python tests/bench/engine.py [PART ...] [--quick] [--rounds N] [--states N] [--json FILE]
 
 Parts: ``step`` (what a step costs, by accesses), ``aim`` (against bare round robin), ``rates`` (so
-much a second), ``growth`` (CPUs and faults raised). Compare ratios, not absolute numbers.
+much a second), ``growth`` (CPUs and faults raised), ``fuzz`` (examples and steps a second, and what
+Hypothesis takes). Compare ratios, not absolute numbers.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import aim
+import fuzzing
 import growth
 import rates
 import step
 import story
 
-PARTS: Final = {"step": step, "aim": aim, "rates": rates, "growth": growth}
+PARTS: Final = {"step": step, "aim": aim, "rates": rates, "growth": growth, "fuzz": fuzzing}
 
 
 def measure(part: str, options: argparse.Namespace) -> Any:
@@ -30,6 +32,8 @@ def measure(part: str, options: argparse.Namespace) -> Any:
     rounds = options.rounds or (1 if quick else 7)
     if part == "step":
         return step.measure(rounds)
+    if part == "fuzz":
+        return fuzzing.measure(20 if quick else 500)
     if part == "growth":
         cells = [("populate", 2, 1), ("populate", 3, 1)] if quick else growth.every()
         return growth.measure(10_000 if quick else options.states, cells)

@@ -19,7 +19,7 @@ def test_a_quick_look_at_every_part(tmp_path: Path) -> None:
     done = engine("--quick", "--json", str(kept))
     assert done.returncode == 0, done.stderr
     found = json.loads(kept.read_text())
-    assert list(found) == ["step", "aim", "rates", "growth"]
+    assert list(found) == ["step", "aim", "rates", "growth", "fuzz"]
     assert found["step"]["bare send"]["0"]["x bare send"] == 1
     (story,) = found["aim"].values()
     for name, aim in (("recorded", 7), ("transition", 5), ("transition, races judged", 7)):
@@ -31,4 +31,4 @@ def test_a_quick_look_at_every_part(tmp_path: Path) -> None:
 def test_a_part_that_is_not_there_is_named() -> None:
     done = engine("speed")
     assert done.returncode == 2
-    assert "no part 'speed'; there are step, aim, rates, growth" in done.stderr
+    assert "no part 'speed'; there are step, aim, rates, growth, fuzz" in done.stderr

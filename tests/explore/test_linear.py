@@ -219,3 +219,54 @@ def test_true_is_not_one() -> None:
         world.task("A", go)
 
     assert search(build).kind == KIND
+
+
+@shared
+class Item:
+    """Of which there is one."""
+
+    left: Atomic[int]
+
+    def __init__(self) -> None:
+        self.left = 1
+
+    @operation(event="item.try")
+    def attempt(self) -> bool:
+        had, self.left = self.left > 0, 0
+        return had
+
+    @operation(lambda self: self.left > 0, event="item.wait")
+    def wait(self) -> bool:
+        self.left = 0
+        return True
+
+
+def shared_by_two(specify: Any, waits: bool) -> Any:
+    """Both get it once, with ``wait`` or ``attempt``."""
+
+    def build(world: World) -> None:
+        item, linear = Item(), Linear("item", specify, 2)
+
+        async def go() -> None:
+            await linear.do("get", (), item.wait if waits else item.attempt)
+
+        world.task("A", go)
+        world.task("B", go)
+        world.rests = linear.rests
+
+    return search(build)
+
+
+def test_a_specification_may_leave_free_which_of_several_things_happens() -> None:
+    """It thinks that there are two: then only one that may fail explains the second get."""
+    sure = shared_by_two(lambda left, what, args: (left - 1, True), waits=False)
+    assert sure.kind == KIND
+    free = shared_by_two(lambda left, what, args: [(left - 1, True), (left, False)], waits=False)
+    assert free.verdict == "holds"
+
+
+def test_a_specification_may_leave_free_whether_one_waits() -> None:
+    sure = shared_by_two(lambda left, what, args: (left - 1, True), waits=True)
+    assert sure.kind == "deadlock"
+    free = shared_by_two(lambda left, what, args: [(left - 1, True), None], waits=True)
+    assert free.verdict == "holds"

@@ -16,6 +16,7 @@ from kmodel.world import ScenarioError
 
 FEW = settings(
     max_examples=30,
+    derandomize=True,
     deadline=None,
     database=None,
     report_multiple_bugs=False,

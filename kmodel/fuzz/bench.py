@@ -1,0 +1,127 @@
+"""What the targets share: CPUs that perform their operations, who is near whom, who holds
+what, and an allocator that can be made to fail.
+
+All book-keeping here is hidden state, so that it adds no point and no race.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from kmodel.explore.linear import Linear
+from kmodel.fuzz.workload import Injected, Operation, Workload
+from kmodel.panic import Panic
+from kmodel.point import curtask
+from kmodel.shared import Hidden, shared
+from kmodel.table import observe
+from kmodel.vm.pool import Cause, Pool
+from kmodel.world import World
+
+Alloc = Callable[[bool], Awaitable[tuple[int, ...] | Cause]]
+Perform = Callable[..., Awaitable[None]]
+"""``perform(bench, cpu, held, name, args)``: ``held`` is the CPU's own list."""
+
+
+@shared
+class Company:
+    """Who is in an operation, and who has had company in it: a refusal needs a reason, and
+    who is alone can blame nobody."""
+
+    inside: Hidden[tuple[int, ...]]
+    met: Hidden[tuple[int, ...]]
+
+    def __init__(self) -> None:
+        self.inside, self.met = (), ()
+
+    def come(self, cpu: int) -> None:
+        self.inside = tuple(sorted((*self.inside, cpu)))
+        if len(self.inside) > 1:
+            self.met = tuple(sorted({*self.met, *self.inside}))
+
+    def go(self, cpu: int) -> None:
+        self.inside = tuple(one for one in self.inside if one != cpu)
+        self.met = tuple(one for one in self.met if one != cpu)
+
+    def alone(self, cpu: int) -> bool:
+        """Has nobody else been in an operation since ``cpu`` came?"""
+        return bool(observe(cpu not in self.met))
+
+
+@shared
+class Holdings:
+    """What the CPUs hold: (first, how many) each."""
+
+    out: Hidden[tuple[tuple[int, int], ...]]
+
+    def __init__(self) -> None:
+        self.out = ()
+
+    def note(self, first: int, count: int = 1) -> None:
+        """Panics if somebody else holds any of it."""
+        for other, many in self.out:
+            if first < other + many and other < first + count:
+                raise Panic(f"{curtask()} was given what another CPU holds", "double-free")
+        self.out = tuple(sorted((*self.out, (first, count))))
+
+    def drop(self, first: int) -> None:
+        self.out = tuple(one for one in self.out if one[0] != first)
+
+    def total(self) -> int:
+        return sum(count for _, count in self.out)
+
+
+@shared
+class Failing:
+    """Before an allocator: lets some NOWAIT requests fail. Only there if something is injected,
+    so that it costs nothing else."""
+
+    ask: Final[Alloc]
+    nth: Final[int]
+    on: Final[bool]
+    cause: Final[Cause]
+    asked: Hidden[int]
+
+    def __init__(self, ask: Alloc, injected: Injected) -> None:
+        self.ask, self.nth, self.on = ask, injected.nth, injected.on
+        self.cause, self.asked = Cause[injected.cause], 0
+
+    async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
+        if not waitok:
+            self.asked = min(self.asked + 1, self.nth + 1)
+            if observe(self.asked == self.nth or (self.on and self.asked > self.nth)):
+                return self.cause
+        return await self.ask(waitok)
+
+
+def inject(workload: Workload, pools: Sequence[Pool]) -> None:
+    """Let the allocators of ``pools`` fail as the workload says. Called while the world is
+    built. The allocator stays the object that it is: others look at it too."""
+    for one in workload.injected:
+        for pool in pools:
+            if pool.name == f"{one.of} pool":
+                vars(pool.allocator)["alloc"] = Failing(pool.allocator.alloc, one).alloc
+
+
+def staff(world: World, workload: Workload, perform: Perform, bench: Any) -> None:
+    """A CPU for each that has something to do."""
+    for cpu in workload.cpus:
+        world.task(f"cpu{cpu}", _work, perform, bench, cpu, workload.of_cpu(cpu))
+
+
+async def _work(perform: Perform, bench: Any, cpu: int, mine: tuple[Operation, ...]) -> None:
+    held: list[Any] = []
+    for one in mine:
+        await perform(bench, cpu, held, one.name, one.args)
+
+
+def explained(linear: Linear, state: Callable[[], Any]) -> Callable[[], str | None]:
+    """A check for the end: the state must be one that some order of the operations gives."""
+
+    def wrong() -> str | None:
+        now, could = state(), linear.states()
+        if now in could:
+            return None
+        return f"the end is {now!r}, and orders of the operations give {could!r}"
+
+    return wrong

@@ -1,0 +1,1 @@
+"""What ``kmodel fuzz`` fuzzes: one small file a target."""

@@ -1,0 +1,138 @@
+"""kernel_map and km_alloc against a counter: ranges, the trylock, a slow holder, exhaustion."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+from kmodel.explore.linear import Effect, Linear, Plain
+from kmodel.fuzz.bench import Company, Holdings, inject, staff
+from kmodel.fuzz.target import Target
+from kmodel.fuzz.workload import Workload
+from kmodel.panic import Panic
+from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.point import pause
+from kmodel.sync.rwlock import POLICIES
+from kmodel.table import oracle
+from kmodel.vm.km import KernelMemory, SinglePages
+from kmodel.vm.physmem import PhysMem
+from kmodel.vm.pool import Cause
+from kmodel.world import World
+
+ENTRIES: Final = 8
+"""Map entries in stock: more than are ever out, unless they are made to fail."""
+
+
+@attrs.frozen
+class Bench:
+    km: KernelMemory
+    injected: bool
+    company: Company
+    holdings: Holdings
+    linear: Linear
+
+
+def build(world: World, workload: Workload) -> None:
+    stock = 0 if workload.injected else ENTRIES
+    p = KernelParams(
+        kva_pages=workload.param("kva"), rwlock=workload.param("rwlock"), npages=64, km_pages=4
+    )
+    with world:
+        km = KernelMemory(p, PhysMem(p))
+        while len(km.entries.free) < stock:
+            single = km.entries.allocator
+            assert isinstance(single, SinglePages)
+            km.physmem.take(1)
+            km.entries.prime(single.carve(km.kmpages.take()))
+        inject(workload, [km.entries])
+        linear = Linear("kernel_map", _Specified(p.kva_pages), 0)
+        bench = Bench(km, bool(workload.injected), Company(), Holdings(), linear)
+    staff(world, workload, perform, bench)
+    world.rests = linear.rests
+    world.check("as much is taken as is held", lambda: _leak(bench), when="end", kind="leak")
+
+
+def _leak(bench: Bench) -> str | None:
+    km, out = bench.km, bench.holdings
+    mapped = km.kernel_map.used.bit_count()
+    taken = km.physmem.npages - km.physmem.nfree() - km.kmpages.next
+    for what, there in (("pages of kernel_map", mapped), ("physical pages", taken)):
+        if there != out.total():
+            return f"{there} {what} are taken, and {out.total()} are held"
+    if km.entries.nout != len(out.out):
+        return f"{km.entries.nout} map entries are out, and {len(out.out)} ranges are held"
+    return None
+
+
+async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any) -> None:
+    bench.company.come(cpu)
+    if name == "alloc":
+        got = await bench.linear.do("alloc", args, lambda: _alloc(bench, held, *args))
+        _judge_refusal(bench, cpu, got, args[0])
+    elif name == "hold":
+        await bench.linear.do("hold", (), lambda: _hold(bench))
+    elif held:
+        pages = held[0][1]
+        await bench.linear.do("free", (pages,), lambda: _free(bench, held))
+    bench.company.go(cpu)
+
+
+def _judge_refusal(bench: Bench, cpu: int, got: bool, pages: int) -> None:
+    if got or bench.injected or not bench.company.alone(cpu):
+        return
+    if oracle(bench.km.kernel_map, lambda: bench.km.kernel_map.find(pages) is not None):
+        raise Panic("km_alloc failed with room to be had, and nobody else near", "invariant")
+
+
+async def _alloc(bench: Bench, held: list[Any], pages: int, waitok: bool) -> bool:
+    va = await bench.km.km_alloc(pages, waitok)
+    if isinstance(va, Cause):
+        return False
+    bench.holdings.note(va // PAGE_SIZE, pages)
+    held.append((va, pages))
+    return True
+
+
+async def _free(bench: Bench, held: list[Any]) -> None:
+    va, _ = held.pop(0)
+    bench.holdings.drop(va // PAGE_SIZE)
+    await bench.km.km_free(va)
+
+
+async def _hold(bench: Bench) -> None:
+    """Some other user of the map, who is slow."""
+    await bench.km.kernel_map.vm_map_lock()
+    await pause()
+    await pause()
+    await bench.km.kernel_map.vm_map_unlock()
+
+
+@attrs.frozen
+class _Specified:
+    """How many pages are taken. Two pages may find no room although there is some (ranges are
+    aligned); NOWAIT may fail at any time; nobody waits for ever."""
+
+    capacity: int
+
+    def __call__(self, used: Plain, name: str, args: tuple[Plain, ...]) -> Effect | list[Effect]:
+        if name == "hold":
+            return used, None
+        if name == "free":
+            return used - args[0], None
+        pages, waitok = args
+        fits = used + pages <= self.capacity
+        sure = waitok and fits and (pages == 1 or not used)
+        could: list[Effect] = [(used + pages, True)] if fits else []
+        return could if sure else [*could, (used, False)]
+
+
+TARGET = Target(
+    name="kmap",
+    summary="km_alloc and km_free over kernel_map: trylock, slow holders, exhaustion",
+    build=build,
+    params={"kva": (4, 1, 2, 3), "rwlock": tuple(POLICIES)},
+    operations={"alloc": ((1, 2), (False, True)), "free": (), "hold": ()},
+    fails=(("vmmpekpl", "PAGES"), ("vmmpekpl", "STOCK")),
+    most=6,
+)

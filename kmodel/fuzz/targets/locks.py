@@ -1,0 +1,190 @@
+"""Every primitive of ``kmodel.sync`` against a sequential specification."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import attrs
+
+from kmodel.explore.linear import Effect, Linear, Plain
+from kmodel.fuzz.bench import Company, staff
+from kmodel.fuzz.target import Target
+from kmodel.fuzz.workload import Workload
+from kmodel.panic import Panic
+from kmodel.shared import shared
+from kmodel.sync.channel import Channel
+from kmodel.sync.mutex import Mutex
+from kmodel.sync.rwlock import POLICIES, RwLock, rwlock
+from kmodel.world import World
+
+
+@shared
+class Tokens:
+    """A number of tokens that one may have to sleep for: msleep as it is meant to be used."""
+
+    mtx: Mutex
+    chan: Channel
+    left: int  # mtx
+
+    def __init__(self) -> None:
+        self.mtx, self.chan, self.left = Mutex("tokens.mtx"), Channel("tokens"), 0
+
+    async def take(self) -> None:
+        await self.mtx.enter()
+        while not self.left:
+            await self.chan.msleep(self.mtx)
+        self.left -= 1
+        await self.mtx.leave()
+
+    async def give(self, everybody: bool) -> None:
+        await self.mtx.enter()
+        self.left += 2 if everybody else 1
+        if everybody:
+            await self.chan.wakeup()
+        else:
+            await self.chan.wakeup_one()
+        await self.mtx.leave()
+
+
+@attrs.frozen
+class Bench:
+    lock: Mutex | RwLock
+    aside: Mutex
+    tokens: Tokens
+    company: Company
+    linear: Linear
+
+
+def build(world: World, workload: Workload) -> None:
+    kind = workload.param("lock")
+    with world:
+        lock = Mutex("lock", tried=True) if kind == "mutex" else rwlock("lock", kind)
+        linear = Linear("locks", _exact if kind == "mutex" else _free_to_refuse, (-1, (), 0))
+        bench = Bench(lock, Mutex("aside"), Tokens(), Company(), linear)
+    staff(world, workload, perform, bench)
+    world.rests = linear.rests
+    world.check("all is let go", lambda: _left(lock), when="end", kind="leak")
+
+
+def _left(lock: Mutex | RwLock) -> str | None:
+    holder = lock.owner if isinstance(lock, Mutex) else lock.writer or lock.readers
+    return "the lock is held, and nobody holds it" if holder else None
+
+
+async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any) -> None:
+    write = bool(args[0]) if name in ("section", "try") else True
+    if isinstance(bench.lock, Mutex):
+        write = True
+    bench.company.come(cpu)
+    if name == "section":
+        await _section(bench, cpu, write)
+    elif name == "try":
+        await _try(bench, cpu, write)
+    elif name == "misuse":
+        await _misuse(bench, cpu, *args)
+    else:
+        await bench.linear.do(name, args, lambda: _tokens(bench, name, args))
+    bench.company.go(cpu)
+
+
+async def _tokens(bench: Bench, name: str, args: Any) -> None:
+    if name == "take":
+        await bench.tokens.take()
+    else:
+        await bench.tokens.give(*args)
+
+
+async def _section(bench: Bench, cpu: int, write: bool) -> None:
+    await bench.linear.do("enter", (cpu, write), lambda: _enter(bench.lock, write))
+    await bench.linear.do("leave", (cpu,), lambda: _leave(bench.lock))
+
+
+async def _try(bench: Bench, cpu: int, write: bool) -> None:
+    got = await bench.linear.do("try", (cpu, write), lambda: _enter_try(bench.lock, write))
+    if got:
+        await bench.linear.do("leave", (cpu,), lambda: _leave(bench.lock))
+    elif bench.company.alone(cpu):
+        raise Panic("a try was refused, and nobody else was near", "invariant")
+
+
+async def _misuse(bench: Bench, cpu: int, what: str) -> None:
+    """What the kernel's own assertions must refuse."""
+    if what == "again":
+        await bench.linear.do("enter", (cpu, True), lambda: _enter(bench.lock, True))
+        await bench.linear.do("misuse", (what,), lambda: _refused(_enter(bench.lock, True)))
+        await bench.linear.do("leave", (cpu,), lambda: _leave(bench.lock))
+    elif what == "stray":
+        await bench.linear.do("misuse", (what,), lambda: _refused(_leave(bench.lock)))
+    elif isinstance(bench.lock, RwLock):
+        await bench.aside.enter()
+        await bench.linear.do("misuse", (what,), lambda: _refused(_enter(bench.lock, True)))
+        await bench.aside.leave()
+
+
+async def _refused(body: Awaitable[None]) -> bool:
+    try:
+        await body
+    except Panic:
+        return True
+    return False
+
+
+async def _enter(lock: Mutex | RwLock, write: bool) -> None:
+    await (lock.enter() if isinstance(lock, Mutex) else lock.enter(write))
+
+
+async def _enter_try(lock: Mutex | RwLock, write: bool) -> bool:
+    return await (lock.enter_try() if isinstance(lock, Mutex) else lock.enter_try(write))
+
+
+async def _leave(lock: Mutex | RwLock) -> None:
+    await (lock.leave() if isinstance(lock, Mutex) else lock.exit())
+
+
+def _exact(state: Plain, name: str, args: tuple[Plain, ...]) -> Effect | list[Effect]:
+    """(writer, readers, tokens). A try takes what is free."""
+    writer, readers, tokens = state
+    if name == "take":
+        return ((writer, readers, tokens - 1), None) if tokens else None
+    if name == "give":
+        return (writer, readers, tokens + (2 if args[0] else 1)), None
+    if name == "misuse":
+        return state, True
+    if name == "leave":
+        if writer == args[0]:
+            return (-1, readers, tokens), None
+        return (writer, tuple(one for one in readers if one != args[0]), tokens), None
+    cpu, write = args
+    free = writer == -1 and not (write and readers)
+    told = True if name == "try" else None
+    if free and write:
+        return (cpu, readers, tokens), told
+    if free:
+        return (writer, tuple(sorted((*readers, cpu))), tokens), told
+    return (state, False) if name == "try" else None
+
+
+def _free_to_refuse(state: Plain, name: str, args: tuple[Plain, ...]) -> Effect | list[Effect]:
+    """Of a sleeping lock: a try may be refused for the sake of one that waits."""
+    effect = _exact(state, name, args)
+    if name == "try" and not isinstance(effect, list):
+        return [effect, (state, False)]
+    return effect
+
+
+YES_NO = (True, False)
+TARGET = Target(
+    name="locks",
+    summary="mutexes, sleeping locks of each policy, channels: what is held excludes whom",
+    build=build,
+    params={"lock": ("mutex", *POLICIES)},
+    operations={
+        "section": (YES_NO,),
+        "try": (YES_NO,),
+        "give": (YES_NO,),
+        "take": (),
+        "misuse": (("stray", "again", "asleep"),),
+    },
+    most=6,
+)

@@ -1,0 +1,162 @@
+"""A pool against a counter: get (NOWAIT, WAITOK), put, hard limits, pages that run out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+from kmodel.explore.linear import Effect, Linear, Plain
+from kmodel.fuzz.bench import Company, Holdings, inject, staff
+from kmodel.fuzz.target import Target
+from kmodel.fuzz.workload import Workload
+from kmodel.panic import Panic
+from kmodel.param import PAGE_SIZE
+from kmodel.point import operation
+from kmodel.shared import Atomic, shared
+from kmodel.sync.mutex import IPL_VM
+from kmodel.table import oracle
+from kmodel.vm.pool import Cause, Pool
+from kmodel.world import World
+
+
+@shared
+class Pages:
+    """So many pages, and no more; ``items`` on each."""
+
+    most: Final[int]
+    items: Final[int]
+    taken: Atomic[int]
+
+    def __init__(self, most: int, items: int) -> None:
+        self.most, self.items, self.taken = most, items, 0
+
+    async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
+        return await self._alloc()
+
+    @operation(event="page.alloc")
+    def _alloc(self) -> tuple[int, ...] | Cause:
+        if self.taken == self.most:
+            return Cause.PAGES
+        self.taken += 1
+        return self.page(self.taken - 1)
+
+    def page(self, number: int) -> tuple[int, ...]:
+        """The items of that page."""
+        step = PAGE_SIZE // self.items
+        return tuple(number * PAGE_SIZE + n * step for n in range(self.items))
+
+
+@attrs.frozen
+class Bench:
+    pool: Pool
+    capacity: int
+    injected: bool
+    company: Company
+    holdings: Holdings
+    linear: Linear
+
+
+def build(world: World, workload: Workload) -> None:
+    pages, items = workload.param("pages"), workload.param("items")
+    limit, injected = workload.param("hardlimit") or None, bool(workload.injected)
+    capacity = min(pages * items, limit or pages * items)
+    name = "primed" if workload.param("primed") else "test"
+    with world:
+        source = Pages(pages, items)
+        pool = Pool(name, source, IPL_VM, PAGE_SIZE // items, hardlimit=limit)
+        if workload.param("primed"):
+            for number in range(pages):
+                pool.prime(source.page(number))
+            source.taken = pages
+        inject(workload, [pool])
+        linear = Linear("pool", _Specified(capacity, injected), 0)
+        bench = Bench(pool, capacity, injected, Company(), Holdings(), linear)
+    staff(world, workload, perform, bench)
+    world.rests = linear.rests
+    world.check("no item is free and held", lambda: _both(bench))
+    world.check("as many are out as are held", lambda: _count(bench), when="end", kind="leak")
+
+
+def _both(bench: Bench) -> str | None:
+    free = bench.pool.free
+    if len(set(free)) < len(free):
+        return "an item is free twice"
+    return "an item is free and held" if {i for i, _ in bench.holdings.out} & {*free} else None
+
+
+def _count(bench: Bench) -> str | None:
+    """Asked also where CPUs wait for ever, and have claimed nothing then."""
+    pool, held = bench.pool, len(bench.holdings.out)
+    if pool.nout != held:
+        return f"{pool.nout} items are out, and {held} are held"
+    pages: Any = pool.allocator
+    known = len(pool.free) + held
+    if known != pages.taken * pages.items:
+        return f"{known} items are free or held, of {pages.taken * pages.items}"
+    return None
+
+
+async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any) -> None:
+    bench.company.come(cpu)
+    if name == "get":
+        got = await bench.linear.do("get", args, lambda: _get(bench, held, *args))
+        _judge_refusal(bench, cpu, got)
+    elif held:
+        await bench.linear.do("put", (), lambda: _put(bench, held))
+    bench.company.go(cpu)
+
+
+def _judge_refusal(bench: Bench, cpu: int, got: bool) -> None:
+    if got or bench.injected or not bench.company.alone(cpu):
+        return
+    if oracle(bench.holdings, lambda: len(bench.holdings.out) < bench.capacity):
+        raise Panic("a NOWAIT get failed with items to be had, and nobody else near", "invariant")
+
+
+async def _get(bench: Bench, held: list[Any], waitok: bool) -> bool:
+    item = await bench.pool.get(waitok)
+    if item is None:
+        return False
+    bench.holdings.note(item)
+    held.append(item)
+    return True
+
+
+async def _put(bench: Bench, held: list[Any]) -> None:
+    item = held.pop(0)
+    bench.holdings.drop(item)
+    await bench.pool.put(item)
+
+
+@attrs.frozen
+class _Specified:
+    """How many are out. A NOWAIT get may fail at any time (whoever makes a page is on its way
+    with it, or has claimed what it does not get); a WAITOK one waits only if all are out."""
+
+    capacity: int
+    injected: bool
+
+    def __call__(self, out: Plain, name: str, args: tuple[Plain, ...]) -> Effect | list[Effect]:
+        if name == "put":
+            return out - 1, None
+        had: Effect = (out + 1, True) if out < self.capacity else None
+        if args[0]:
+            return [had, None] if self.injected else had
+        return [one for one in (had, (out, False)) if one]
+
+
+TARGET = Target(
+    name="pool",
+    summary="pool_get NOWAIT and WAITOK, pool_put, hard limits, pages that run out or fail",
+    build=build,
+    params={
+        "primed": (True, False),
+        "pages": (1, 0, 2),
+        "items": (1, 2),
+        "hardlimit": (0, 1, 2),
+    },
+    operations={"get": ((False, True),), "put": ()},
+    fails=(("test", "PAGES"), ("test", "STOCK")),
+    most=6,
+)
