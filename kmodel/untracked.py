@@ -78,7 +78,7 @@ _REACHED: list[Any] = []
 
 _PLAIN = (
     *(int, bool, str, bytes, float, complex, range, type(None), type(...), enum.Enum),
-    *(types.ModuleType, types.BuiltinFunctionType, types.MappingProxyType),
+    *(types.ModuleType, types.MappingProxyType),
 )
 _CONTAINERS = (list, dict, set, bytearray, collections.deque)
 _CONSTANT = (
@@ -112,6 +112,9 @@ def _walk(value: Any, where: str, seen: set[int]) -> None:
             _walk(item, where, seen)
     elif isinstance(value, type):
         _walk_class(value, where, seen)
+    elif isinstance(value, types.BuiltinFunctionType):
+        if not isinstance(value.__self__, (types.ModuleType, type)):
+            _walk(value.__self__, where, seen)  # a bound method of a list, say
     elif isinstance(value, types.MethodType):
         _walk(value.__self__, where, seen)
         _walk(value.__func__, where, seen)
@@ -202,6 +205,8 @@ def _walk_class(cls: type, where: str, seen: set[int]) -> None:
 
 
 def _walk_function(function: types.FunctionType, where: str, seen: set[int]) -> None:
+    if _ours(function.__module__) and not function.__module__.startswith("kmodel"):
+        return
     for free, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
             content = cell.cell_contents

@@ -83,6 +83,7 @@ THINGS: dict[str, Callable[[], Any]] = {
     "method": Plain,
     "shared method": Noted,
     "bound": lambda: Plain().note,
+    "bound of a list": lambda: LOG.append,
 }
 
 

@@ -293,31 +293,32 @@ VM = (
     Mutant(
         "the daemon keeps its mutex after a lap",
         "pagedaemon.py",
-        "            await mem.uvmexp_free.wakeup()\n            await mem.fpageqlock.leave()",
-        "            await mem.uvmexp_free.wakeup()",
+        "            await mem.finish_pma()\n            await mem.fpageqlock.leave()",
+        "            await mem.finish_pma()",
     ),
     Mutant(
         "a restart keeps the amap lock",
-        "fault.py",
-        "    await space.map.amap.am_lock.exit()\n    await space.map.unlock()",
-        "    await space.map.unlock()",
+        "vm/map.py",
+        "        await self.amap.am_lock.exit()\n        await self.unlock()",
+        "        await self.unlock()",
     ),
     Mutant(
         "a promotion that has no page keeps its anon",
         "fault.py",
-        "    if anon is not None:\n        await kernel.anons.pool.put(anon)\n    await unlockall",
-        "    await unlockall",
+        "    if anon is not None:\n        await kernel.anons.pool.put(anon)\n    await space",
+        "    await space",
     ),
     Mutant(
         "the fault maps another page than the anon's",
         "fault.py",
-        "space.pmap.pmap_enter(va, anon[1], write, canfail=True)",
-        "space.pmap.pmap_enter(va, anon[1] + 1, write, canfail=True)",
+        "space.pmap.pmap_enter(va, anon.page, write, canfail=True)",
+        "space.pmap.pmap_enter(va, anon.page + 1, write, canfail=True)",
     ),
     Mutant(
         "a page-table failure kills",
         "fault.py",
-        '    if kernel.uvm_swapisfull():\n        return ENOMEM\n    assert_nothing_held("flt_pm',
+        "    if await kernel.swap.uvm_swapisfull():\n        return ENOMEM\n    "
+        'assert_nothing_held("flt_pm',
         '    if True:\n        return ENOMEM\n    assert_nothing_held("flt_pm',
     ),
 )

@@ -109,12 +109,12 @@ def test_a_torn_push_is_found_and_shrinks_to_two_operations() -> None:
         run_state_machine_as_test(Torn, settings=FEW)
     told = [line for line in failure.value.__notes__ if line.startswith("state.push")]
     assert len(told) == 2, failure.value.__notes__
-    assert "the end is (0,), and orders of the operations give (0, 0)" in str(failure.value)
+    assert "and orders of the operations give" in str(failure.value)
 
 
 def test_one_that_waits_where_it_could_go_on_is_a_deadlock() -> None:
     with pytest.raises(Broken, match="violated: deadlock"):
-        run_state_machine_as_test(Deaf, settings=FEW)
+        run_state_machine_as_test(Deaf, settings=settings(FEW, max_examples=300))
 
 
 def test_invariants_are_judged_in_every_state() -> None:
