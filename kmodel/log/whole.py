@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from kmodel.log.record import HEADER
 from kmodel.log.runs import LogError
 
 
@@ -17,10 +20,13 @@ def written(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of ``path`` when all went well.
 
     Raises ``LogError`` where the system refuses, and for what is there and is no file (a
-    device, a pipe): that must never be replaced. What was there before is then left."""
+    device, a pipe) or is the log of a run: those must never be replaced. What was there
+    before is then left."""
     path = path.resolve()
     if path.exists() and not path.is_file():
         raise LogError(f"{path} is no regular file, and would be replaced. Name another file.")
+    if path.exists() and _is_a_log(path):
+        raise LogError(f"{path} is the log of a run, and would be replaced. Name another file.")
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
@@ -39,6 +45,18 @@ def written(path: Path) -> Iterator[BinaryIO]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _is_a_log(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            begins = file.read(64)
+        if begins.startswith(b"\x1f\x8b"):
+            with gzip.open(path) as unpacked:
+                begins = unpacked.read(64)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return HEADER.encode() in begins
 
 
 def _umask() -> int:

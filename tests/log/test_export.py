@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from recorded import record, recorded
 from kmodel.log import chrome, lnav, perfetto, sequence
 from kmodel.log.reader import Reader
 from kmodel.log.record import Record
+from kmodel.log.runs import LogError
 from kmodel.log.tabular import write_csv
 from kmodel.log.timeline import timeline
 from kmodel.log.tracks import Count, Instant, Item, Slice, tracks
@@ -220,3 +222,18 @@ def test_lnav_has_times_and_levels(kernel: tuple[tuple[str, ...], list[Record]])
     form = json.loads(lnav.format_file())["kmodel_log"]
     fields = {part["field"] for part in form["line-format"] if isinstance(part, dict)}
     assert fields - {"__timestamp__", "__level__"} <= set(form["value"])
+
+
+def test_a_log_is_never_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:
+    """Not even by its own path in other words."""
+    from kmodel.log.whole import written
+
+    log = next((Path(__file__).parents[2] / "logs").glob("example-*")) / "events.jsonl"
+    for name in ("events.jsonl", "events.jsonl.gz"):
+        copy = tmp_path / name
+        data = log.read_bytes()
+        copy.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+        before = copy.read_bytes()
+        with pytest.raises(LogError, match="is the log of a run"), written(copy) as file:
+            file.write(b"lost")
+        assert copy.read_bytes() == before

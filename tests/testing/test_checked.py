@@ -66,7 +66,7 @@ def test_crosswise(world: World):
     shown = ran.stdout.str()
     assert "Broken: violated: deadlock" in shown
     assert "checked.py" not in shown, "no frame of kmodel in the failure"
-    (line,) = re.findall(r"replay: pytest '(\S+)' --kmodel-replay '(\S+)'", shown)
+    (line,) = set(re.findall(r"replay: pytest '(\S+)' --kmodel-replay '(\S+)'", shown))
     again = pytester.runpytest_subprocess(line[0], "--kmodel-replay", line[1])
     again.assert_outcomes(failed=1)
     assert "deadlock: nobody can step: A at mutex.enter two" in again.stdout.str()
