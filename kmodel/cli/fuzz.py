@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kmodel.cli.amount import Amount
 from kmodel.cli.options import as_json, print_json, styled
 from kmodel.cli.progress import EVERY
 
@@ -36,7 +37,7 @@ STORY: Final = 60
     help="quick: 500 examples in all; ci: 5000; night: 8 hours.",
 )
 @click.option("--examples", type=click.IntRange(1), help="So many in all, whatever the profile.")
-@click.option("--minutes", type=click.FloatRange(0.001), help="So long, whatever the profile.")
+@click.option("--minutes", type=Amount(0.001), help="So long, whatever the profile.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draws.")
 @click.option("--replay", is_flag=True, help="Stored failures first.")
 @click.option(

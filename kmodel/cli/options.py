@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from kmodel.cli.amount import Amount
 from kmodel.verdict import EXIT, Finding, Verdict
 
 Command = Callable[..., Any]
@@ -29,13 +30,6 @@ def of_a_case(command: Command, required: bool = True) -> Command:
     return command
 
 
-def _a_number(_context: click.Context, _param: click.Parameter, value: float) -> float:
-    """The range lets nan through."""
-    if value != value:
-        raise click.BadParameter("nan is no number of seconds")
-    return value
-
-
 def limits(command: Command) -> Command:
     """When a search gives up."""
     for option in (
@@ -43,8 +37,7 @@ def limits(command: Command) -> Command:
             "--max-seconds",
             default=60.0,
             show_default=True,
-            type=click.FloatRange(0.01, 1e9),
-            callback=_a_number,
+            type=Amount(0.01, 1e9),
             help="Seconds, a third of them for judging.",
         ),
         click.option(

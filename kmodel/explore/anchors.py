@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from kmodel.explore.coroutine import goes
 from kmodel.explore.execution import Execution, Strategy, begin
 from kmodel.explore.schedule import Block
 from kmodel.point import START, Op
@@ -155,7 +156,7 @@ class Follower:
         at = f"it stands at {label(op)!r}"
         if execution.outcome is not None:
             return f"{at}, and the run is over: all who must end have ended"
-        if op[0].guard is not None and not op[0].guard(op[1], *op[2]):
+        if not goes(op):
             return f"{at} and cannot step"
         return f"{at} after {SPARE:,} steps more than it took then" if self._spare <= 0 else ""
 

@@ -201,7 +201,7 @@ class Execution:
         self._waited = {
             other
             for other, op in enumerate(self.pending)
-            if op is not None and other != index and op[0].guard and not op[0].guard(op[1], *op[2])
+            if op is not None and other != index and not goes(op)
         }
         RUN.sink = lambda event, fields: self._say(index, event, fields)
 
@@ -214,7 +214,7 @@ class Execution:
         """Whoever could not go before this step and can now was let go by it."""
         for other in self._waited:
             op = self.pending[other]
-            if op is not None and op[0].guard and op[0].guard(op[1], *op[2]):
+            if op is not None and goes(op):
                 self._causes[other] = self._last
 
     def _fields(self, op: Op, result: Any) -> dict[str, Any]:

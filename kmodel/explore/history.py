@@ -140,7 +140,7 @@ class Histories:
         assert op is not None
         try:
             self._enter(node, state)
-            if not self._guard(op):
+            if not goes(op):
                 leaf, reads = BLOCKED, list(recorder.read.items())
             else:
                 leaf, reads = self._step(node, op, state)
@@ -183,15 +183,12 @@ class Histories:
         point.encode_live = self._encode_live
         RUN.history = node.history
 
-    def _guard(self, op: Op) -> bool:
-        return goes(op)
-
     def _step(self, node: Node, op: Op, state: State[int]) -> tuple[Leaf, list[tuple[int, int]]]:
         recorder, leaf = self.recorder, Leaf()
         coro = node.coro or self._rebuild(node)
         node.coro = None
         self._enter(node, state)
-        self._guard(op)
+        goes(op)
         said: list[tuple[str, dict[str, Any]]] = []
         RUN.sink = lambda event, fields: said.append((event, fields))
         after: Op | None = None

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from kmodel.explore.coroutine import goes
 from kmodel.explore.execution import Execution, Strategy, begin
 from kmodel.point import Op, Task
 from kmodel.world import World
@@ -102,7 +103,7 @@ def _has(lock: Any, task: Task) -> bool:
 
 
 def _goes(op: Op | None) -> bool:
-    return op is not None and (op[0].guard is None or op[0].guard(op[1], *op[2]))
+    return op is not None and goes(op)
 
 
 def _granted(op: Op | None) -> bool:

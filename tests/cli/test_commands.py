@@ -543,3 +543,21 @@ def test_a_cell_with_no_time_left_to_count_says_so() -> None:
         judged = cast(Any, SimpleNamespace(verdict=SimpleNamespace(counts=counts)))
         assert _most(judged, counts, "refaults") == told
         assert _failures(judged) == counts.get("pool_failures", {})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("explore", MAP, "--max-seconds", "nan"),
+        ("compare", "--max-seconds", "nan"),
+        ("fuzz", "--minutes", "nan"),
+        ("log", "eval", "run", "x", "--max-seconds", "nan"),
+        ("log", "query", "run", "SELECT 1", "--max-seconds", "nan"),
+    ],
+    ids=" ".join,
+)
+def test_nan_is_no_amount_of_time(call: Commands, command: tuple[str, ...]) -> None:
+    """It would compare as no limit at all."""
+    ran = call(*command)
+    assert ran.status == 2
+    assert "'nan' is no number" in ran.err

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kmodel.cli.amount import Amount
 from kmodel.cli.log.columns import aligned
 from kmodel.cli.log.run import UNFINISHED, Refused, caption, damage_of, of_a_run, opened
 
@@ -35,7 +36,7 @@ TOO_LONG = 4
 @click.option("--names", is_flag=True, help="List what an expression can speak of.")
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(0.01),
+    type=Amount(0.01),
     default=60.0,
     show_default=True,
     help="Then it stops, at a step that is named.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kmodel.cli.amount import Amount
 from kmodel.cli.log.columns import aligned
 from kmodel.cli.log.run import Refused, damage_of, of_a_run, opened
 
@@ -38,7 +39,7 @@ WIDEST = 80
 )
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(0.01),
+    type=Amount(0.01),
     default=60.0,
     show_default=True,
     help="Then the question is stopped.",
@@ -67,16 +68,13 @@ def query(
         if not reader.header:
             return
         try:
-            asked = _engine(engine)
-            try:
+            with _engine(engine) as asked:
                 asked.load(reader)
                 columns, rows = asked.ask(sql, max_seconds)
                 if as_json:
                     _print_json(reader, engine, columns, rows, limit)
                 else:
                     _print_table(columns, rows, limit)
-            finally:
-                asked.close()
         except QueryError as error:
             raise Refused(f"{error}.\nThe table events has: {', '.join(COLUMNS)}.") from error
 
