@@ -1,5 +1,6 @@
 """Faults on a page that is on swap, or on its way there."""
 
+from facts import fact
 from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search, stuck
 
 from kmodel.param import PAGE_SIZE
@@ -19,6 +20,10 @@ def anon(space):
     return space.map.amap.slots[VA // PAGE_SIZE]
 
 
+@fact(
+    "uvmfault_anonget allocates a page for what is on swap and reads it in",
+    "uvm_fault.c 1.165 uvmfault_anonget",
+)
 def test_a_page_on_swap_is_read_in_and_mapped():
     """A page is taken for it, and its slot comes free."""
     m, space = swapped()
@@ -28,6 +33,10 @@ def test_a_page_on_swap_is_read_in_and_mapped():
     assert m.kernel.swap.only == 49
 
 
+@fact(
+    "While a page is read in nothing is locked; PG_BUSY keeps others off",
+    "uvm_fault.c 1.165 uvmfault_anonget",
+)
 def test_nothing_is_held_while_a_page_is_read_in():
     """The page is busy meanwhile, and that is what keeps others from it."""
     m, space = swapped()
@@ -38,6 +47,10 @@ def test_nothing_is_held_while_a_page_is_read_in():
         assert anon(space).busy
 
 
+@fact(
+    "Who finds a page busy sleeps on it (PG_WANTED) and looks again",
+    "uvm_fault.c 1.165 uvmfault_anonget",
+)
 def test_two_faults_on_one_swapped_page_read_it_once():
     """The second waits for the busy page, in every order, and both map the same one."""
     m, space = swapped()
@@ -52,6 +65,10 @@ def test_two_faults_on_one_swapped_page_read_it_once():
     }
 
 
+@fact(
+    'uvm_wait("flt_noram1") comes without a look at swap: nobody is killed there',
+    "uvm_fault.c 1.165 uvmfault_anonget",
+)
 def test_without_a_page_it_waits_although_swap_is_full():
     """uvm_wait("flt_noram1") comes with no look at swap, so that nobody is killed."""
     m, space = swapped(npages=11, swap_used=100)
@@ -63,6 +80,10 @@ def test_without_a_page_it_waits_although_swap_is_full():
         assert [f["why"] for _, e, f in steered.events if e == "page.wait"] == ["flt_noram1"]
 
 
+@fact(
+    "After the I/O the fault relocks by timestamp; stale is ERESTART, and a released page is freed",
+    "uvm_fault.c 1.165 uvmfault_relock",
+)
 def test_a_page_unmapped_while_it_is_read_in_is_freed_and_the_fault_starts_again():
     """The timestamp has changed, so what the fault found is not touched again; it maps a
     fresh page or finds the hole. Nothing is lost in any order."""

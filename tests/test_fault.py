@@ -1,6 +1,7 @@
 """A page fault: what it returns, what it keeps over a restart, and where it waits."""
 
 import pytest
+from facts import fact
 from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search, stuck
 
 from kmodel import fixes
@@ -43,6 +44,10 @@ def held_map(fix, **params):
 # --- results ------------------------------------------------------------------------------
 
 
+@fact(
+    "A fault outside the map is EFAULT before any lock is taken; the trap handler makes it SIGSEGV",
+    "uvm_fault.c 1.165 uvm_fault_check, trap.c 1.54",
+)
 @pytest.mark.parametrize("va", [0, PAGE_SIZE - 1, 1 << 39, 1 << 40])
 def test_an_address_outside_the_map_is_efault(va):
     """The range test comes before any lock: nothing is taken, and the signal is SIGSEGV."""
@@ -55,6 +60,10 @@ def test_an_address_outside_the_map_is_efault(va):
     assert found.named("lock.acquire") == []
 
 
+@fact(
+    "Without an anon and an object a fault promotes: a new anon with a zeroed page",
+    "uvm_fault.c 1.165 uvmfault_promote",
+)
 def test_a_fault_maps_a_zero_filled_page():
     """One anon with one page is made, and the pmap maps that page."""
     m = boot()
@@ -69,6 +78,10 @@ def test_a_fault_maps_a_zero_filled_page():
     assert m.kernel.anons.pool.nout == 1
 
 
+@fact(
+    "A page that is there already is mapped again, not made again (case 1A)",
+    "uvm_fault.c 1.165 uvm_fault_upper",
+)
 def test_faulting_twice_uses_the_same_page():
     """The second fault finds the anon of the first, and the mapping as it is."""
     m = boot()
@@ -97,17 +110,29 @@ def test_two_cpus_fault_on_one_page(fix):
     assert ends == {(1, Slot.VALID)}
 
 
+@fact(
+    "uvm_swapisfull: swpgonly >= swpages * 99 / 100, in whole numbers",
+    "uvm_swap.c uvm_swapisfull",
+)
 @pytest.mark.parametrize(("used", "full"), [(98, False), (99, True), (100, True)])
 def test_swap_is_full_at_99_percent(used, full):
     """uvm_swapisfull is integer arithmetic on the slots."""
     assert boot(swap_used=used).kernel.swap.full() is full
 
 
+@fact(
+    "A machine without swap has its swap full",
+    "uvm_swap.c uvm_swapisfull",
+)
 def test_no_swap_at_all_counts_as_full():
     """With nothing to page out to, a failure is a failure."""
     assert boot(swap_pages=0).kernel.swap.full()
 
 
+@fact(
+    "When pmap_enter fails, swap is asked before anything else: full is ENOMEM, and SIGKILL",
+    "uvm_fault.c 1.165 uvm_fault_upper",
+)
 @pytest.mark.parametrize("fix", REFUSED)
 def test_a_failure_with_swap_full_is_enomem(fix):
     """The swap test comes before any fix: the process is killed at its first failure."""
@@ -119,6 +144,10 @@ def test_a_failure_with_swap_full_is_enomem(fix):
     assert m.kernel.pmap_pools.vp_pool.fails.nfail == 1
 
 
+@fact(
+    "A promotion that gets no anon asks swap too, and leaves nothing in the amap",
+    "uvm_fault.c 1.165 uvmfault_promote",
+)
 def test_no_anon_with_swap_full_is_enomem():
     """A failed promotion is treated alike, and leaves nothing in the amap. What is short
     here is addresses: the kill is reported as one for nothing."""
@@ -139,6 +168,10 @@ def test_a_kill_with_memory_gone_is_justified():
     assert run(m.world).outcome.kind == "done"
 
 
+@fact(
+    "uvmfault_promote takes the anon first, then the page; without a page the anon goes back",
+    "uvm_fault.c 1.165 uvmfault_promote",
+)
 def test_no_page_with_swap_full_is_enomem_and_gives_the_anon_back():
     """The anon was taken first, so it goes back when the page cannot be had."""
     m = boot(npages=10, reserve_kernel=3, vp_stock=0, swap_used=100)
@@ -148,6 +181,10 @@ def test_no_page_with_swap_full_is_enomem_and_gives_the_anon_back():
     assert m.kernel.anons.pool.nout == 0
 
 
+@fact(
+    'No anon: uvm_anwait; no page: uvm_wait("flt_noram3"); then the fault restarts',
+    "uvm_fault.c 1.165 uvmfault_promote",
+)
 @pytest.mark.parametrize(
     ("missing", "params", "why"),
     [
@@ -172,6 +209,10 @@ def test_without_memory_the_fault_waits_for_what_it_lacks(missing, params, why):
 # --- restarts -----------------------------------------------------------------------------
 
 
+@fact(
+    "What a pass did before pmap_enter failed stays: the anon and its page",
+    "uvm_fault.c 1.165 uvm_fault_upper",
+)
 @pytest.mark.parametrize("fix", REFUSED)
 def test_the_page_of_a_failed_pass_is_kept(fix):
     """The restarted fault maps the anon and the page that it made before it failed."""
@@ -205,6 +246,10 @@ def test_in_every_order_a_finished_fault_has_one_page(fix):
     assert at_end(graph, page) == {(True, 1)}
 
 
+@fact(
+    "Where a fault waits after a failed pmap_enter it holds no lock of any kind",
+    "uvm_fault.c 1.165 uvmfault_unlockall",
+)
 def test_no_lock_is_held_where_a_fault_waits():
     """Map, amap and pmap are all left before the fix runs."""
 

@@ -1,6 +1,7 @@
 """What each fix does when ``pmap_enter`` has failed."""
 
 import pytest
+from facts import fact
 from worlds import Steered, at_end, boot, done, marks, search, stuck
 
 from kmodel import fixes
@@ -43,6 +44,10 @@ def test_an_unknown_fix_is_a_key_error(name):
 # --- wait ---------------------------------------------------------------------------------
 
 
+@fact(
+    "Before the diff a failed pmap_enter is followed by uvm_wait, memory plentiful or not",
+    "uvm_fault.c 1.159",
+)
 def test_wait_sleeps_for_memory_that_is_not_missing():
     """It rings for the page daemon and sleeps on ``&uvmexp.free``, with nothing said."""
     m, _ = after_failure("wait")
@@ -70,6 +75,10 @@ def test_wait_ends_with_the_next_lap_of_the_daemon():
 # --- lock-retry ---------------------------------------------------------------------------
 
 
+@fact(
+    "The hack: with enough free memory, lock and unlock kernel_map, then fault again",
+    "the thread",
+)
 def test_lock_retry_waits_for_the_holder_of_the_map():
     """With memory free it sleeps on the map's lock, takes it, and lets it go."""
     m, _ = after_failure("lock-retry")
@@ -93,6 +102,10 @@ def test_lock_retry_does_not_wait_for_memory_that_is_there():
     assert ("chan.sleep", "&uvmexp.free") not in done(graph)
 
 
+@fact(
+    "The hack waits with uvm_wait if its check finds too little free memory",
+    "the thread",
+)
 def test_lock_retry_waits_for_memory_that_is_missing():
     """At the kernel's reserve it does what the old kernel did, and leaves the map alone."""
     m, _ = after_failure("lock-retry", npages=10, reserve_kernel=3)
@@ -114,6 +127,10 @@ def test_lock_retry_takes_so_much_free_memory_for_enough(retry_free, waits):
 # --- populate -----------------------------------------------------------------------------
 
 
+@fact(
+    "With the diff a failed pmap_enter is followed by pmap_populate, then ERESTART",
+    "uvm_fault.c 1.165",
+)
 def test_populate_leaves_the_slot_populated():
     """Afterwards the tables and a zero descriptor are there, in every order with a churner."""
     m, space = after_failure("populate")

@@ -1,6 +1,7 @@
 """The page daemon: what a lap does, and the bell that it does not hear."""
 
 import pytest
+from facts import fact
 from worlds import Cell, Steered, at_end, boot, everywhere, look, marks, search, stuck
 
 VA = 0x20_0000
@@ -31,12 +32,20 @@ def lap_after_a_bell(lap, **params):
     return turns.value == 1, laps
 
 
+@fact(
+    "A lap without a shortage wakes &uvmexp.free in 1.101 and 1.148, and does not in 1.137",
+    "uvm_pdaemon.c 1.101, 1.137, 1.148 uvm_pageout",
+)
 @pytest.mark.parametrize(("lap", "wakes"), [("wakes", True), ("silent", False)])
 def test_a_lap_without_shortage_wakes_the_waiters_or_does_not(lap, wakes):
     """The revisions differ: 1.101 and 1.148 wake, 1.137 goes straight to sleep again."""
     assert lap_after_a_bell(lap) == (wakes, [{"shortage": 0}])
 
 
+@fact(
+    "A lap with a shortage wakes &uvmexp.free at its end, in each revision",
+    "uvm_pdaemon.c 1.101, 1.137 uvm_pageout",
+)
 @pytest.mark.parametrize("lap", ["wakes", "silent"])
 def test_a_lap_with_a_shortage_always_wakes(lap):
     """Short of memory both revisions end their lap with a wakeup."""
@@ -53,6 +62,10 @@ def test_a_silent_lap_says_so():
     assert "a page-daemon lap without shortage woke nobody" not in marks(search(m.world))
 
 
+@fact(
+    "The page daemon sleeps on &uvm.pagedaemon until somebody asks; it has no clock",
+    "uvm_pdaemon.c 1.137 uvm_pageout",
+)
 def test_the_daemon_sleeps_until_it_is_asked():
     """With nobody ringing it makes no lap."""
     m, _ = waiting("wakes")
@@ -70,6 +83,10 @@ def test_with_silent_laps_a_waiter_never_goes_on():
     assert stuck(graph) != []
 
 
+@fact(
+    "The daemon does not look whether it was asked while it ran",
+    "uvm_pdaemon.c 1.101, 1.137 uvm_pageout",
+)
 def test_a_bell_between_the_end_of_a_lap_and_the_next_sleep_is_lost():
     """Found by search: the first wait ended with a lap, the second rings while the daemon
     is not yet asleep again, and then both sleep for ever."""
@@ -102,6 +119,10 @@ def written(steered):
     return [fields["va"] for _, event, fields in steered.events if event == "page.out"]
 
 
+@fact(
+    "The shortage is freetarg less what is free or on its way out",
+    "uvm_pdaemon.c 1.137 uvm_pageout",
+)
 @pytest.mark.parametrize(("free", "out"), [(3, 1), (2, 2), (4, 0)])
 def test_a_lap_writes_out_as_many_pages_as_are_short(free, out):
     """freetarg less what is free or on its way."""
@@ -122,6 +143,10 @@ def test_what_is_paging_counts_as_free():
         assert steered.outcome is not None or not steered.can("pagedaemon")
 
 
+@fact(
+    "Pages written out are freed by the aiodone daemon, which wakes &uvmexp.free",
+    "uvm_pdaemon.c 1.137 uvm_aiodone_daemon",
+)
 def test_the_end_of_the_io_frees_the_page_and_wakes_who_waits():
     """The anon keeps its slot of swap, and no page."""
     m, space = short_of_memory()
@@ -134,6 +159,10 @@ def test_the_end_of_the_io_frees_the_page_and_wakes_who_waits():
     assert (anon.page, anon.busy, m.kernel.swap.only) == (None, False, 1)
 
 
+@fact(
+    "The daemon takes owner locks only by a try",
+    "uvm_pdaemon.c 1.137 uvmpd_trylockowner",
+)
 def test_pages_whose_owner_is_locked_are_passed_over():
     """uvmpd_trylockowner: the daemon never waits for an owner."""
     m, space = short_of_memory()
@@ -160,6 +189,10 @@ def test_a_full_swap_ends_the_scan(pages):
         assert steered.outcome is not None
 
 
+@fact(
+    "At its end a lap wakes if free > reserve_kernel or paging == 0",
+    "uvm_pdaemon.c 1.137 uvm_pageout",
+)
 def test_a_lap_wakes_if_nothing_is_paging_or_the_kernels_reserve_is_left():
     """Else it leaves the waking to the end of the I/O."""
     m, _ = short_of_memory(free=2)
@@ -170,6 +203,10 @@ def test_a_lap_wakes_if_nothing_is_paging_or_the_kernels_reserve_is_left():
         assert steered.can("A")
 
 
+@fact(
+    "The scan skips busy pages",
+    "uvm_pdaemon.c 1.137 uvmpd_scan_inactive",
+)
 def test_pages_are_never_written_twice_at_a_time():
     """A busy page is skipped: in every order each anon is in flight once at most."""
     m, _ = short_of_memory(free=2, pages=2)

@@ -1,5 +1,6 @@
 """What munmap takes away, and what the end of a process gives back."""
 
+from facts import fact
 from worlds import Steered, alone, at_end, boot, everywhere, look, marks, search, stuck
 
 from kmodel.fault import EFAULT
@@ -19,6 +20,10 @@ def out(m):
     return (pools(m).vp_pool.nout, pools(m).pted_pool.nout, m.kernel.anons.pool.nout)
 
 
+@fact(
+    "An unmap gives the descriptor back and frees no table",
+    "pmap.c 1.113 pmap_remove",
+)
 def test_munmap_frees_the_page_and_its_descriptor_and_keeps_the_tables():
     """pmap_remove gives the descriptor back; no table is freed before pmap_destroy."""
     m = boot()
@@ -49,6 +54,10 @@ def test_after_munmap_a_fault_is_efault_until_mmap():
     assert alone(m.world, work) == (EFAULT, 0)
 
 
+@fact(
+    "pmap_remove skips populated slots; they stay until pmap_destroy",
+    "pmap.c 1.113 pmap_remove",
+)
 def test_munmap_skips_what_is_only_populated():
     """A zero descriptor stays until pmap_destroy."""
     m = boot("populate")
@@ -94,6 +103,10 @@ def test_the_last_thread_gives_everything_back():
     assert "the last thread of a process freed its address space" in marks(graph)
 
 
+@fact(
+    "pmap_destroy frees all descriptors, valid or only populated, and all tables",
+    "pmap.c 1.113 pmap_destroy",
+)
 def test_populated_descriptors_go_with_the_process_too():
     """pmap_destroy walks everything, valid or not."""
     m = boot("populate")

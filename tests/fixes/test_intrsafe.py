@@ -1,6 +1,7 @@
 """Intrsafe: nobody is refused by a lock, and the addresses run out."""
 
 import pytest
+from facts import fact
 from worlds import Steered, boot, search, stuck
 
 VA, OTHER = 0x20_0000, 0x40_0000
@@ -27,6 +28,10 @@ def test_a_fault_needs_no_lock_of_kernel_map():
         assert "fault.restart" not in {event for _, event, _ in steered.events}
 
 
+@fact(
+    "The interrupt-safe map is small: full, its NULL looks like any other",
+    "uvm_km.c 1.157",
+)
 def test_the_small_address_space_runs_out():
     """With room for the top table and one more, plenty of memory and kernel_map empty, the
     fault waits for memory that is not missing."""

@@ -1,6 +1,7 @@
 """Page-wrapper: nothing between pmap_enter and the page allocator but the CPU's cache."""
 
 import pytest
+from facts import fact
 from worlds import Steered, alone, boot, marks, search, stuck
 
 VA, OTHER = 0x20_0000, 0x40_0000
@@ -25,6 +26,10 @@ def held(memory, **params):
     return m, space, steered
 
 
+@fact(
+    "A pool that is a thin wrapper over pages still needs an address: the failure stays",
+    "the thread",
+)
 def test_without_a_direct_map_the_failure_is_unchanged():
     """The thread: the problem is the address. Pages are had, the map's lock is refused, and
     the fault waits for memory of which there is plenty."""

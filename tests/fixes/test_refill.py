@@ -1,6 +1,7 @@
 """Refill: items got with WAITOK and put straight back, for whoever comes first."""
 
 import pytest
+from facts import fact
 from worlds import Steered, alone, at_end, boot, marks, search, stuck
 
 from kmodel.pmap.pmap import ENOMEM
@@ -34,6 +35,10 @@ def operations(m, start, *args):
         ]
 
 
+@fact(
+    "uvm_anwait gets one anon with WAITOK and gives it straight back",
+    "uvm_anon.c 1.67 uvm_anwait",
+)
 def test_a_refill_of_one_item_is_uvm_anwait_for_table_pages():
     """The thread: "the uvm_anwait() thing is very similar to this case". Both get one
     item with WAITOK, without a lock held, and put it straight back."""

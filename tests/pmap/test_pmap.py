@@ -1,6 +1,7 @@
 """Page tables: what a slot can be, what enter leaves behind, what is given back."""
 
 import pytest
+from facts import fact
 from pmaps import DISTANT, FAR, NEAR, VA, out, pmap, slot
 from worlds import Cell, Steered, alone, at_end, panics, run, search, stuck
 
@@ -35,6 +36,10 @@ def test_a_slot_goes_through_its_states():
     ]
 
 
+@fact(
+    "A populated slot (pte zero) is not mapped: pmap_extract says no",
+    "pmap.c 1.113 pmap_extract",
+)
 def test_populated_is_not_mapped():
     """``pmap_extract`` says no of a populated address, and yes of a mapped one."""
     m, pm = pmap()
@@ -47,6 +52,10 @@ def test_populated_is_not_mapped():
     assert alone(m.world, ask) == [None, 7, None, None]
 
 
+@fact(
+    "Tables are never freed before pmap_destroy",
+    "pmap.c 1.113 pmap_remove",
+)
 def test_remove_leaves_populated_slots_and_all_tables():
     """Only valid descriptors go; a populated one stays until the pmap is destroyed."""
     m, pm = pmap()
@@ -60,6 +69,10 @@ def test_remove_leaves_populated_slots_and_all_tables():
     assert alone(m.world, work) == (Slot.POPULATED, Slot.EMPTY, (3, 1))
 
 
+@fact(
+    "pmap_enter of the same page and protection returns 0 at once",
+    "pmap.c 1.113 pmap_enter",
+)
 def test_entering_the_same_mapping_again_changes_nothing():
     """Same page, same protection: 0 at once, and nothing is taken."""
     m, pm = pmap()
@@ -73,6 +86,10 @@ def test_entering_the_same_mapping_again_changes_nothing():
     assert alone(m.world, work) == (True, 1)
 
 
+@fact(
+    "pmap_enter of another page removes the old descriptor first, and takes a new one",
+    "pmap.c 1.113 pmap_enter",
+)
 def test_entering_another_page_replaces_the_mapping():
     """The old descriptor goes back first; afterwards one is out and one page mapped."""
     m, pm = pmap()
@@ -88,6 +105,10 @@ def test_entering_another_page_replaces_the_mapping():
 # --- how much is needed -----------------------------------------------------------------
 
 
+@fact(
+    "A fresh region needs two table pages and a descriptor at 3 levels, three and one at 4",
+    "pmap.c 1.113",
+)
 @pytest.mark.parametrize(("levels", "tables"), [(3, 2), (4, 3)])
 def test_a_fresh_mapping_needs_a_table_a_level_below_the_top(levels, tables):
     """Three levels: two tables and a descriptor. Four levels: one table more."""
@@ -114,6 +135,10 @@ def test_tables_are_shared_by_what_lies_close(va, tables):
     assert alone(m.world, work) == tables
 
 
+@fact(
+    "pmap_enter into a populated slot allocates nothing, so it cannot fail",
+    "pmap.c 1.113 pmap_enter",
+)
 def test_a_populated_slot_needs_no_allocation():
     """Entering there asks no pool, so it cannot fail: only populate itself took items."""
     m, pm = pmap()
@@ -151,6 +176,10 @@ def refused(levels, vp_stock):
     return m, pm, got
 
 
+@fact(
+    "Levels linked before a deeper one failed stay; the descriptor goes back",
+    "pmap.c 1.113 pmap_vp_enter",
+)
 @pytest.mark.parametrize(
     ("levels", "stock", "left"), [(3, 0, 1), (3, 1, 2), (4, 0, 1), (4, 1, 2), (4, 2, 3)]
 )
@@ -164,6 +193,10 @@ def test_tables_linked_before_a_failure_stay(levels, stock, left):
         assert slot(pm, VA) is Slot.NO_TABLE
 
 
+@fact(
+    "A retry needs fewer items than the pass that failed",
+    "pmap.c 1.113 pmap_vp_enter",
+)
 def test_a_retry_needs_fewer():
     """Two failures in a row lose nothing; once the map is free only the rest is made."""
     m, pm, got = refused(4, 1)
@@ -178,6 +211,10 @@ def test_a_retry_needs_fewer():
     assert pm.pools.vp_pool.fails.nfail == 1
 
 
+@fact(
+    "Without PMAP_CANFAIL a failed allocation panics",
+    "pmap.c 1.113 pmap_enter",
+)
 def test_without_canfail_a_failure_panics():
     """The caller said that it cannot go on without the mapping."""
     m, pm = pmap(vp_stock=0, kva_pages=2)
@@ -190,6 +227,10 @@ def test_without_canfail_a_failure_panics():
     assert wrong.message == "pmap_enter: p0 pmap: failed to allocate for 0x200000"
 
 
+@fact(
+    "resident_count is raised before the allocations, and a failure does not take it back",
+    "pmap.c 1.113 pmap_enter",
+)
 def test_a_failure_leaves_resident_count_too_high():
     """It is raised before anything is allocated and never taken down: a finding, no verdict."""
     m, pm = pmap(vp_stock=0, kva_pages=2)
@@ -247,6 +288,10 @@ def test_destroy_returns_everything(levels):
     assert alone(m.world, life) == ((0, 0), None)
 
 
+@fact(
+    "pmap_create takes the top table with WAITOK",
+    "pmap.c 1.113 pmap_create",
+)
 def test_a_pmap_is_created_with_its_top_table():
     """pmap_create takes one table, and destroy gives it back."""
     m, _ = pmap()

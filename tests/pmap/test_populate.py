@@ -1,6 +1,7 @@
 """pmap_populate: makes what a mapping needs, and leaves nothing over."""
 
 import pytest
+from facts import fact
 from pmaps import FAR, NEAR, VA, out, pmap, slot
 from worlds import Steered, alone, at_end, edges, past, search, stuck
 
@@ -8,6 +9,10 @@ from kmodel.pmap.populate import pmap_populate
 from kmodel.pmap.pte import Slot
 
 
+@fact(
+    "pmap_populate makes every missing table and installs a zero descriptor",
+    "pmap.c 1.113 pmap_vp_populate",
+)
 @pytest.mark.parametrize(("levels", "tables"), [(3, 3), (4, 4)])
 def test_populate_makes_all_tables_and_a_zero_descriptor(levels, tables):
     """From an empty pmap: one table a level, one descriptor, and the slot is populated."""
@@ -20,6 +25,10 @@ def test_populate_makes_all_tables_and_a_zero_descriptor(levels, tables):
     assert alone(m.world, work) == (Slot.POPULATED, (tables, 1))
 
 
+@fact(
+    "pmap_populate always takes a table and a descriptor, and returns what is left over",
+    "pmap.c 1.113 pmap_vp_populate",
+)
 @pytest.mark.parametrize("before", ["populated", "mapped", "neighbour mapped"])
 def test_what_is_not_needed_goes_back(before):
     """A table and a descriptor are always taken, and returned if nothing was missing."""
@@ -38,6 +47,10 @@ def test_what_is_not_needed_goes_back(before):
     assert alone(m.world, work) is True
 
 
+@fact(
+    "pmap_populate installs its descriptor only into an empty slot",
+    "pmap.c 1.113 pmap_vp_populate",
+)
 def test_populate_leaves_a_mapping_alone():
     """A slot that is in use keeps its descriptor and its page."""
     m, pm = pmap()
@@ -50,6 +63,10 @@ def test_populate_leaves_a_mapping_alone():
     assert alone(m.world, work) == 5
 
 
+@fact(
+    "Child slots are read again after each window, so no table is installed twice",
+    "pmap.c 1.113 pmap_vp_populate",
+)
 @pytest.mark.parametrize("levels", [3, 4])
 @pytest.mark.parametrize("other", ["enter", "populate"])
 def test_another_cpu_can_link_a_table_in_the_window(levels, other):
@@ -90,6 +107,10 @@ def test_populating_neighbours_at_once_shares_the_tables():
     assert at_end(graph, lambda: out(pm)) == {(3, 2)}
 
 
+@fact(
+    "pmap_populate drops pm_mtx to get a table with WAITOK",
+    "pmap.c 1.113 pmap_vp_populate",
+)
 def test_populate_sleeps_for_its_tables_with_nothing_held():
     """While the kernel map is held it waits for the map's lock, and pm_mtx is free."""
     m, pm = pmap(vp_stock=0)

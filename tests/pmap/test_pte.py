@@ -1,12 +1,17 @@
 """Addresses, and the slots that they take in tables."""
 
 import pytest
+from facts import fact
 
 from kmodel.param import KernelParams
 from kmodel.pmap.pte import check_address, index
 from kmodel.world import ScenarioError
 
 
+@fact(
+    "Each level takes nine bits; the shifts are 39, 30, 21 and 12",
+    "arm64 pmap.h 1.29",
+)
 def test_each_level_takes_nine_bits():
     """The shifts of arm64 with 4 KiB pages: 39, 30, 21 and 12."""
     va = 1 << 39 | 2 << 30 | 3 << 21 | 4 << 12

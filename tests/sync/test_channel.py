@@ -1,6 +1,7 @@
 """Sleep channels: who is asleep, who is woken, and the wakeup that nobody hears."""
 
 import pytest
+from facts import fact
 from worlds import Cell, Steered, at_end, everywhere, panics, search, stuck
 
 from kmodel.sync.channel import Channel
@@ -25,6 +26,10 @@ def sleepers(count, *, relock=True):
     return world, mutex, chan, order
 
 
+@fact(
+    "msleep lets go of its mutex and sleeps in one step",
+    "kern_synch.c msleep",
+)
 def test_msleep_releases_the_mutex_while_asleep():
     """A sleeper is on the queue and the mutex is free, in one step."""
     world, mutex, chan, _ = sleepers(1)
@@ -33,6 +38,10 @@ def test_msleep_releases_the_mutex_while_asleep():
     assert (1, True) not in everywhere(graph, lambda: (len(chan.sleepers), mutex.owner is not None))
 
 
+@fact(
+    "msleep takes its mutex again, unless PNORELOCK",
+    "kern_synch.c msleep",
+)
 @pytest.mark.parametrize("relock", [True, False])
 def test_msleep_takes_the_mutex_again_unless_told_not_to(relock):
     """After the sleep the mutex is held; with PNORELOCK it is not, and need not be free."""
@@ -100,6 +109,10 @@ def test_wakeup_one_wakes_the_one_that_slept_longest():
         assert order.value == "BCA"
 
 
+@fact(
+    "A wakeup with nobody asleep is not kept",
+    "kern_synch.c wakeup",
+)
 def test_a_wakeup_with_nobody_asleep_is_lost():
     """It is not kept for the next sleeper: one who comes later sleeps for ever."""
     world, _, chan, _ = sleepers(1)
@@ -132,6 +145,10 @@ def test_a_condition_tested_under_the_mutex_loses_no_wakeup():
     assert stuck(search(world)) == []
 
 
+@fact(
+    "Nobody sleeps with a mutex held but the one that msleep releases",
+    "kern_synch.c",
+)
 def test_sleeping_with_a_second_mutex_held_panics():
     """Only the interlock may be held, and it is let go."""
     world, mutex, chan, _ = sleepers(0)

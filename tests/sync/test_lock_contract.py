@@ -5,6 +5,7 @@ from itertools import combinations_with_replacement
 
 import attrs
 import pytest
+from facts import fact
 from worlds import Cell, at_end, edges, everywhere, look, panics, search, stuck
 
 from kmodel.explore.tree import BLOCKED
@@ -210,6 +211,10 @@ def test_releasing_a_lock_that_is_not_held_panics(kind, mode):
     assert "B" in wrong.culprits
 
 
+@fact(
+    "A plain rwlock or mutex taken twice by its owner panics",
+    "kern_rwlock.c, kern_lock.c",
+)
 @ANY_MODE
 @pytest.mark.parametrize("again", [enter, enter_try], ids=["enter", "try"])
 def test_taking_a_lock_twice_panics(kind, mode, again):
@@ -226,6 +231,10 @@ def test_taking_a_lock_twice_panics(kind, mode, again):
     assert wrong.message.endswith("A locks it against itself")
 
 
+@fact(
+    "A rwlock that may sleep is never entered with a mutex held; a try is allowed",
+    "kern_rwlock.c",
+)
 @pytest.mark.parametrize("kind", LOCKS[1:], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("mode", ["r", "w"])
 def test_a_sleeping_lock_is_not_entered_with_a_mutex_held(kind, mode):
@@ -260,6 +269,10 @@ def test_only_a_mutex_declared_as_tried_is_tried():
     assert wrong.message == "mtx_enter_try: plain is not declared as tried"
 
 
+@fact(
+    "A mutex raises the interrupt level to its own while it is held",
+    "kern_lock.c 1.85",
+)
 def test_a_mutex_raises_the_interrupt_level_while_it_is_held():
     """The level is that of the highest mutex held, and goes back with it."""
     with World() as world:
@@ -306,6 +319,10 @@ def barges(graph, newcomer, waiter):
     return False
 
 
+@fact(
+    "A newcomer can take a rwlock before the woken writer runs, in both designs",
+    "kern_rwlock.c 1.48, 1.58",
+)
 @pytest.mark.parametrize(
     ("policy", "may"), [("wake-all", True), ("wake-one-writer", True), ("hand-off", False)]
 )
@@ -315,6 +332,10 @@ def test_a_newcomer_barges_past_a_woken_writer(policy, may):
     assert barges(search(world), "C", "B") is may
 
 
+@fact(
+    "The classical rwlock clears WRWANT at a release, so a reader can barge past a woken writer",
+    "kern_rwlock.c 1.48, 1.50 rw_exit",
+)
 def test_in_wake_all_a_reader_barges_past_a_woken_writer_too():
     """The release forgets that a writer was waiting."""
     world, _, _ = three(Lock("wake-all", "wr"), "wwr")
@@ -343,6 +364,10 @@ def releases(policy, modes, asleep):
     }
 
 
+@fact(
+    "The classical rwlock wakes all sleepers at a release",
+    "kern_rwlock.c 1.48, 1.50 rw_exit",
+)
 @pytest.mark.parametrize("modes", ["www", "wwr", "wrr"])
 def test_wake_all_wakes_all(modes):
     """After a release nobody is asleep."""
@@ -370,12 +395,20 @@ def test_wake_one_writer_wakes_the_writer_that_slept_longest():
         assert look(graph, to, lambda: lock.writers_asleep) == before[1:]
 
 
+@fact(
+    "The new rwlock wakes one writer first",
+    "kern_rwlock.c 1.58 rw_exit",
+)
 def test_wake_one_writer_prefers_the_writer():
     """With a writer and a reader asleep the writer is woken, the reader is not."""
     found = releases("wake-one-writer", "wwr", sleepers_of_one_writer)
     assert {after for before, after in found if before == "BC"} == {"C"}
 
 
+@fact(
+    "The new rwlock wakes the readers if no writer waits",
+    "kern_rwlock.c 1.58 rw_exit",
+)
 def test_wake_one_writer_wakes_all_readers_if_no_writer_waits():
     """Readers can share, so they are all woken."""
     found = releases("wake-one-writer", "wrr", sleepers_of_one_writer)
@@ -413,6 +446,10 @@ def queued(lock):
     return ["w" if write else "r" for _, write in lock.queue]
 
 
+@fact(
+    "A reader does not enter while a writer waits",
+    "kern_rwlock.c 1.48, 1.58 rw_enter",
+)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_readers_are_held_off_by_a_waiting_writer(policy):
     """A reader does not join the reader inside while a writer already sleeps."""
@@ -433,6 +470,10 @@ def test_readers_are_held_off_by_a_waiting_writer(policy):
     assert held_off == {False}
 
 
+@fact(
+    "In 1.58 a woken reader looks only whether the lock is write-locked",
+    "kern_rwlock.c 1.58 rw_do_enter_read",
+)
 @pytest.mark.parametrize(("policy", "may"), [("wake-all", False), ("wake-one-writer", True)])
 def test_a_woken_reader_passes_a_waiting_writer(policy, may):
     """In 1.58 a reader that was asleep looks only whether the lock is write-locked."""

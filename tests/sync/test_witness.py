@@ -1,6 +1,7 @@
 """Who says in which order locks are wanted, and who does not."""
 
 import pytest
+from facts import fact
 from stories import judged
 from worlds import run, search
 
@@ -53,6 +54,10 @@ def test_a_sleeping_lock_is_said_read_or_write(policy, write):
     assert said(build) == [(("one",), "two")]
 
 
+@fact(
+    "witness does not check the order of trylocks",
+    "kern_rwlock.c 1.48",
+)
 def test_a_try_is_not_said():
     """It cannot wait; but the lock that it got counts as held from then on."""
 

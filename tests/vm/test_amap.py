@@ -1,5 +1,6 @@
 """Anons: NOWAIT in the fault path, and the wait that only fills the pool."""
 
+from facts import fact
 from worlds import Cell, alone, at_end, boot, search, stuck
 
 from kmodel.vm.amap import Amap
@@ -20,6 +21,10 @@ def test_an_amap_is_empty_at_first():
     assert amap.slots[7] == (0x1000, 3)
 
 
+@fact(
+    "uvm_analloc never sleeps",
+    "uvm_anon.c 1.67 uvm_analloc",
+)
 def test_analloc_never_sleeps():
     """With no anon, page or address left it gives ``None`` at once."""
     m, pool = anons(anon_stock=0, km_pages=4)
@@ -35,6 +40,10 @@ def test_anwait_gets_one_and_puts_it_back():
     assert pool.pool.fails.nfail == 0
 
 
+@fact(
+    "What uvm_anwait gave back another thread may take before the retry",
+    "uvm_anon.c 1.67 uvm_anwait",
+)
 def test_what_anwait_left_can_be_stolen():
     """Between its put and the caller's retry another thread may take the item."""
     m, pool = anons(anon_stock=0, km_pages=5)

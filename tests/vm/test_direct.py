@@ -1,6 +1,7 @@
 """The direct map: no address to find; eight KiB are two pages side by side."""
 
 import pytest
+from facts import fact
 from worlds import Steered, alone, boot, edges, search
 
 from kmodel.param import PAGE_SIZE
@@ -12,6 +13,10 @@ def direct(**params):
     return m, m.kernel.pmap_pools.memory
 
 
+@fact(
+    "With a direct map a single page or a segment needs no address, so no map is locked",
+    "uvm_km.c 1.157 km_alloc",
+)
 def test_no_map_is_locked():
     """Pages and a header are all that is asked for."""
     m, memory = direct()
@@ -44,6 +49,10 @@ def scattered():
     return m, memory
 
 
+@fact(
+    "An item of two pages needs two contiguous ones in a direct map",
+    "uvm_km.c 1.157 km_alloc",
+)
 def test_scattered_memory_is_not_enough():
     """NOWAIT fails though a quarter of memory would do, rings for the daemon, and keeps
     nothing."""

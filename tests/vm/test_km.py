@@ -1,6 +1,7 @@
 """km_alloc: pages first, then addresses; a failure keeps nothing."""
 
 import pytest
+from facts import fact
 from worlds import Steered, alone, at_end, boot, edges, run, search, stuck
 
 from kmodel.vm.pool import Cause
@@ -16,6 +17,10 @@ async def alloc(km, waitok=False):
     return got.name if isinstance(got, Cause) else "an address"
 
 
+@fact(
+    "km_alloc takes the physical pages first, then entry, lock and range",
+    "uvm_km.c 1.157 km_alloc",
+)
 def test_the_pages_are_taken_before_the_addresses():
     """Physical pages first, then the entry, the map's lock and the range."""
     m, km = kmem()
@@ -40,6 +45,10 @@ def test_a_failure_gives_everything_back(params, cause):
     assert (m.physmem.nfree(), km.entries.nout, m.kernel_map.used) == before
 
 
+@fact(
+    "Refused by the map, km_alloc gives its pages back and returns NULL",
+    "uvm_km.c 1.157 km_alloc",
+)
 def test_a_refused_lock_gives_the_pages_back():
     """The case of the thread: two pages are had, the map is not, and both go back."""
     m, km = kmem()
@@ -54,6 +63,10 @@ def test_a_refused_lock_gives_the_pages_back():
     assert m.physmem.nfree() == before
 
 
+@fact(
+    "With WAITOK km_alloc sleeps for the map lock with its pages taken",
+    "uvm_km.c 1.157 km_alloc",
+)
 def test_waitok_sleeps_for_the_lock_with_the_pages_taken():
     """The physical pages are held while the map is waited for."""
     m, km = kmem()
@@ -67,6 +80,10 @@ def test_waitok_sleeps_for_the_lock_with_the_pages_taken():
         assert m.physmem.nfree() == before - 2
 
 
+@fact(
+    "kv_any does not wait for addresses: WAITOK returns NULL on a full map",
+    "uvm_km.c 1.157 km_alloc",
+)
 def test_waitok_does_not_help_without_addresses():
     """km_alloc returns NULL on a full map also if it may sleep."""
     m, km = kmem(kva_pages=1)
@@ -94,6 +111,10 @@ def test_what_was_allocated_can_be_freed():
 # --- one-page addresses -------------------------------------------------------------------
 
 
+@fact(
+    "kv_page takes an address from the stock of single pages, not from kernel_map",
+    "uvm_km.c 1.157 uvm_km_pages",
+)
 def test_a_single_page_needs_no_map():
     """kv_page takes a page and an address from the stock; kernel_map is not touched."""
     m, _ = kmem()
@@ -103,6 +124,10 @@ def test_a_single_page_needs_no_map():
     assert names[1:] == ["fpageqlock", "uvm_km_pages.mtx"]
 
 
+@fact(
+    "An empty stock of single pages fails NOWAIT and lets WAITOK sleep",
+    "uvm_km.c 1.157",
+)
 @pytest.mark.parametrize("waitok", [False, True])
 def test_an_empty_stock_fails_nowait_and_puts_waitok_to_sleep(waitok):
     """NOWAIT gives its page back; WAITOK keeps it and sleeps (no thread refills here)."""

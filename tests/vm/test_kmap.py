@@ -1,6 +1,7 @@
 """kernel_map: the lock that can only be tried, its timestamp, and ranges of addresses."""
 
 import pytest
+from facts import fact
 from worlds import Cell, Steered, alone, at_end, boot, edges, look, panics, search, stuck
 
 from kmodel.param import PAGE_SIZE
@@ -50,6 +51,10 @@ def test_ranges_do_not_overlap():
     assert ranges == {frozenset((KERNBASE, KERNBASE + 2 * PAGE_SIZE))}
 
 
+@fact(
+    "uvm_map takes its entry before the lock, and the lock before the range",
+    "uvm_map.c 1.346 uvm_map",
+)
 @pytest.mark.parametrize("trylock", [False, True])
 def test_the_entry_comes_first_then_the_lock_then_the_range(trylock):
     """The steps on one CPU, in the order in which the kernel takes them."""
@@ -67,6 +72,10 @@ def test_the_entry_comes_first_then_the_lock_then_the_range(trylock):
     ]
 
 
+@fact(
+    "vm_map_lock_try is refused by any holder, reader or writer",
+    "uvm_map.c 1.346 vm_map_lock_try",
+)
 @pytest.mark.parametrize("write", [False, True])
 def test_a_try_is_refused_by_any_reader_and_any_writer(write):
     """With the lock held in either mode the cause is the lock, and the entry goes back."""
@@ -155,12 +164,20 @@ async def read_lock(kmap):
     await kmap.lock.exit()
 
 
+@fact(
+    "Each write lock of a map makes a new timestamp, a try that succeeds too",
+    "uvm_map.c 1.346 vm_map_lock",
+)
 @pytest.mark.parametrize("lock", [write_lock, write_try])
 def test_each_write_lock_makes_a_new_timestamp(lock):
     """A copy is stale if, and only if, a writer came between; a try counts too."""
     assert compare_stamp(lock) == {True, False}
 
 
+@fact(
+    "A read lock leaves the timestamp alone",
+    "uvm_map.c 1.346 vm_map_lock_read",
+)
 def test_readers_leave_the_timestamp_alone():
     """A read lock changes nothing, so every copy is still good."""
     assert compare_stamp(read_lock) == {True}

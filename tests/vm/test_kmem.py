@@ -1,6 +1,7 @@
 """The interrupt-safe map: a mutex, and little room."""
 
 import pytest
+from facts import fact
 from worlds import Cell, alone, at_end, boot, edges, search, stuck
 
 from kmodel.panic import Panic
@@ -37,6 +38,10 @@ def test_a_full_map_gives_the_pages_back():
         assert fresh.physmem.nfree() == before
 
 
+@fact(
+    "The lock of an interrupt-safe map is a mutex",
+    "uvm_map.c 1.346 vm_map_lock",
+)
 def test_its_lock_may_be_taken_where_nobody_may_sleep():
     """vm_map_lock on this map is mtx_enter: legal with another mutex held, as nothing that
     sleeps would be."""

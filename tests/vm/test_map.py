@@ -1,6 +1,7 @@
 """A process's map: where a fault looks first."""
 
 import pytest
+from facts import fact
 from worlds import alone, boot, panics, search
 
 from kmodel.param import PAGE_SIZE
@@ -62,6 +63,10 @@ def test_unlocking_a_map_that_is_not_locked_panics():
 # --- what a writer changes ------------------------------------------------------------------
 
 
+@fact(
+    "uvmfault_relock succeeds only if no writer came between",
+    "uvm_fault.c 1.165 uvmfault_relock",
+)
 @pytest.mark.parametrize(("between", "same"), [(False, True), (True, False)])
 def test_a_relock_succeeds_if_no_writer_came_between(between, same):
     """The timestamp of the lookup is compared; each write lock is a new one."""

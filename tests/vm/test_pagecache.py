@@ -1,5 +1,6 @@
 """Page caches: a magazine at a time from the free list, and nobody sees what is in them."""
 
+from facts import fact
 from worlds import Cell, Steered, alone, at_end, boot, edges, search, stuck
 
 
@@ -12,6 +13,10 @@ def one(cache, waitok=False):
     return cache.getpages(1, waitok=waitok, usereserve=False)
 
 
+@fact(
+    "The per-CPU page cache refills a magazine at a time",
+    "uvm_pmemrange.c 1.77 uvm_pmr_cache_alloc",
+)
 def test_a_refill_takes_a_magazine_at_once():
     """One page asked for, two gone from the free list: the second costs no lock."""
     m, cache = cached()
@@ -25,6 +30,10 @@ def test_a_refill_takes_a_magazine_at_once():
     assert names[1:] == ["fpageqlock"]
 
 
+@fact(
+    "uvmexp.free does not count the pages in per-CPU caches",
+    "uvm_pmemrange.c 1.77",
+)
 def test_cached_pages_are_not_free():
     """uvmexp.free does not count them; they are accounted for all the same."""
     m, cache = cached()
@@ -73,6 +82,10 @@ def test_each_cpu_has_its_own():
     assert a != b
 
 
+@fact(
+    "If no magazine can be had, one page comes by the ordinary way",
+    "uvm_pmemrange.c 1.77",
+)
 def test_with_no_magazine_to_be_had_one_page_comes_the_ordinary_way():
     """Near the reserve there are not enough for a magazine; one there is."""
     m, cache = cached(4)

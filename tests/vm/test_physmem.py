@@ -1,6 +1,7 @@
 """Physical pages: the two reserves, the page daemon's bell, and waiting for memory."""
 
 import pytest
+from facts import fact
 from worlds import (
     Cell,
     Steered,
@@ -44,6 +45,10 @@ def asking(free, *, count=1, waitok=False, usereserve=False):
     return world, mem, got
 
 
+@fact(
+    "free <= reserve_kernel + count without USERESERVE fails at once, WAITOK too",
+    "uvm_pmemrange.c 1.77 uvm_pmr_getpages",
+)
 @pytest.mark.parametrize("waitok", [False, True])
 @pytest.mark.parametrize(
     ("free", "count", "wanted"), [(3, 1, None), (4, 1, 1), (5, 3, None), (6, 3, 3)]
@@ -56,6 +61,10 @@ def test_below_the_kernels_reserve_an_ordinary_request_fails_at_once(free, count
     assert at_end(graph, lambda: got.value) == {wanted}
 
 
+@fact(
+    "USERESERVE goes below reserve_kernel, but not below reserve_pagedaemon",
+    "uvm_pmemrange.c 1.77 uvm_pmr_getpages",
+)
 @pytest.mark.parametrize(
     ("free", "count", "wanted"), [(3, 1, 1), (2, 1, None), (4, 3, None), (5, 3, 3)]
 )
@@ -72,6 +81,10 @@ def waiting_for_release():
     return world, got
 
 
+@fact(
+    "Below reserve_pagedaemon WAITOK waits with uvm_wait and starts again",
+    "uvm_pmemrange.c 1.77 uvm_pmr_getpages",
+)
 def test_below_the_daemons_reserve_waitok_waits_and_starts_again():
     """It sleeps on ``&uvmexp.free`` until pages come back, and then takes them."""
     world, _, _ = asking(2, waitok=True, usereserve=True)
@@ -100,6 +113,10 @@ def test_a_request_that_fails_changes_nothing():
     assert at_end(search(world), mem.nfree) == {4}
 
 
+@fact(
+    "A request that finds less than freemin wakes the page daemon",
+    "uvm_pmemrange.c 1.77 uvm_pmr_getpages",
+)
 @pytest.mark.parametrize(("free", "rings"), [(2, True), (3, False), (10, False)])
 def test_the_daemon_is_woken_below_freemin(free, rings):
     """A request that finds less than freemin wakes the daemon, whether it succeeds or not."""
@@ -108,6 +125,10 @@ def test_the_daemon_is_woken_below_freemin(free, rings):
     assert (BELL in done(search(world))) is rings
 
 
+@fact(
+    "freemin is a thirtieth of memory, more than reserve_kernel; freetarg is a third more",
+    "uvm_pdaemon.c 1.137 uvmpd_tune",
+)
 @pytest.mark.parametrize(
     ("npages", "freemin", "freetarg"), [(16, 3, 4), (300, 10, 13), (3000, 100, 133)]
 )
@@ -125,6 +146,10 @@ def waiting(free=16):
     return world, mem
 
 
+@fact(
+    "uvm_wait looks at no condition: it sleeps although memory is plentiful",
+    "uvm_pdaemon.c 1.137 uvm_wait",
+)
 def test_uvm_wait_sleeps_although_memory_is_plentiful():
     """It looks at no condition: with every page free it sleeps all the same."""
     world, mem = waiting()
@@ -134,11 +159,19 @@ def test_uvm_wait_sleeps_although_memory_is_plentiful():
     assert marks(graph) == {"a thread waits for memory although memory is plentiful"}
 
 
+@fact(
+    "uvm_wait wakes &uvm.pagedaemon before it sleeps",
+    "uvm_pdaemon.c 1.137 uvm_wait",
+)
 def test_uvm_wait_rings_for_the_daemon():
     """Before it sleeps it wakes ``&uvm.pagedaemon``, memory or not."""
     assert BELL in done(search(waiting()[0]))
 
 
+@fact(
+    "uvm_wait returns on any wakeup of &uvmexp.free, memory gained or not",
+    "uvm_pdaemon.c 1.137 uvm_wait",
+)
 def test_uvm_wait_ends_with_any_wakeup():
     """Whoever wakes the channel ends the wait, also without a page gained."""
     world, mem = waiting(free=0)
@@ -162,6 +195,10 @@ def test_uvm_wait_returns_without_the_lock():
     assert at_end(graph, lambda: mem.fpageqlock.owner) == {None}
 
 
+@fact(
+    "Freeing pages wakes &uvmexp.free",
+    "uvm_pmemrange.c 1.77 uvm_pmr_freepages",
+)
 def test_freeing_pages_wakes_who_waits_for_memory():
     """Each freepages wakes ``&uvmexp.free``, under the free-page lock."""
     world, mem = memory(10)
@@ -263,6 +300,10 @@ def contiguous(waitok):
     return m, got
 
 
+@fact(
+    "NOWAIT that finds no range links nowait_pma, wakes the daemon and fails",
+    "uvm_pmemrange.c 1.77 uvm_pmr_getpages",
+)
 def test_nowait_without_a_pair_links_nowait_pma_and_fails():
     """The daemon is asked for a lap, which does away with the request."""
     m, got = contiguous(waitok=False)
@@ -272,6 +313,10 @@ def test_nowait_without_a_pair_links_nowait_pma_and_fails():
     assert everywhere(graph, lambda: m.physmem.nowait_pma) == {False, True}
 
 
+@fact(
+    "WAITOK that finds no range sleeps in uvm_wait_pla until the daemon has done with its pma",
+    "uvm_pmemrange.c 1.77 uvm_wait_pla",
+)
 def test_waitok_without_a_pair_waits_for_the_daemon_and_asks_again():
     """uvm_wait_pla sleeps until the daemon has done with the request; with memory in pieces
     for good that goes on for ever. Nothing is lost: the daemon looks before it sleeps."""

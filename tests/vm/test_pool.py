@@ -1,6 +1,7 @@
 """Pools: NOWAIT and WAITOK, what counts as a failure, and who is served first."""
 
 import pytest
+from facts import fact
 from worlds import (
     Cell,
     Steered,
@@ -81,6 +82,10 @@ def hold_one_item(world, pool, waiters):
 # --- what counts ------------------------------------------------------------------------
 
 
+@fact(
+    "A NOWAIT get that fails in the pool proper adds one to pr_nfail",
+    "subr_pool.c 1.242 pool_get",
+)
 def test_nowait_gives_null_and_counts_it():
     """A NOWAIT get that finds no item and can make none is a failure, with its cause."""
     world, pool = pool_with(pages=0)
@@ -97,6 +102,10 @@ def test_nowait_that_succeeds_counts_nothing():
         assert pool.fails.nfail == 0
 
 
+@fact(
+    "A WAITOK get that has to wait is not counted in pr_nfail",
+    "subr_pool.c 1.242 pool_get",
+)
 def test_waitok_that_waits_is_not_counted():
     """Its page allocation failed, it queued and slept, and no failure shows."""
     world, pool = pool_with(pages=0, items=1)
@@ -111,6 +120,10 @@ def test_waitok_that_waits_is_not_counted():
     assert pool.fails.nfail == 0
 
 
+@fact(
+    "At the hard limit NOWAIT fails and WAITOK waits",
+    "subr_pool.c 1.242 pool_get",
+)
 def test_the_hard_limit_fails_nowait_and_makes_waitok_wait():
     """At the limit no page is asked for; a NOWAIT get fails with that cause."""
     world, pool = pool_with(pages=5, items=1, hardlimit=0)
@@ -122,6 +135,10 @@ def test_the_hard_limit_fails_nowait_and_makes_waitok_wait():
     assert run(world).outcome.kind == "deadlock"
 
 
+@fact(
+    "A NULL from the vp pool has five causes: pages, entry, map lock, range, header",
+    "uvm_km.c 1.157, uvm_map.c 1.346",
+)
 @pytest.mark.parametrize(
     ("cause", "params"),
     [
@@ -172,6 +189,10 @@ class Watchful:
         return (SIZE,)
 
 
+@fact(
+    "pool_do_get counts the item as out, then drops pr_mtx to make a page",
+    "subr_pool.c 1.242 pool_do_get",
+)
 def test_the_mutex_is_dropped_while_a_page_is_made():
     """The allocator runs without pr_mtx, and finds the item counted as out already."""
     with World() as world:
@@ -183,6 +204,10 @@ def test_the_mutex_is_dropped_while_a_page_is_made():
     assert pool.nout == 0
 
 
+@fact(
+    "After a refused page nobody looks whether an item came back meanwhile",
+    "subr_pool.c 1.242 pool_do_get",
+)
 def test_nobody_looks_again_after_a_page_was_refused():
     """An item that came back meanwhile does not help: NULL with a free item in the pool."""
     world, pool = pool_with(pages=0, items=1)
@@ -215,6 +240,10 @@ def test_the_items_are_conserved():
 # --- waiting ----------------------------------------------------------------------------
 
 
+@fact(
+    "Requests of a pool are served in the order in which they came",
+    "subr_pool.c 1.242 pool_runqueue",
+)
 @pytest.mark.parametrize("order", ["BC", "CB"])
 def test_requests_are_served_first_come_first_served(order):
     """Whoever queued first is given the item that comes back first."""
@@ -245,6 +274,10 @@ def test_who_queues_while_the_queue_is_served_comes_behind():
     assert served.value == "BCD"
 
 
+@fact(
+    "pool_put runs the queue of requests",
+    "subr_pool.c 1.242 pool_wakeup",
+)
 def test_put_serves_a_request():
     """The item goes to who waits for it, and is never seen on the free list."""
     world, pool = pool_with(pages=0, items=1)
@@ -257,6 +290,10 @@ def test_put_serves_a_request():
     assert served.value == "B"
 
 
+@fact(
+    "pool_put looks at the queue of requests without a lock",
+    "subr_pool.c 1.242 pool_put",
+)
 @pytest.mark.parametrize("pages", [0, 1])
 def test_a_put_that_comes_while_the_queue_is_served_wakes_nobody(pages):
     """The runner keeps the requests to itself while it asks for a page, ``put`` looks at
@@ -273,6 +310,10 @@ def test_a_put_that_comes_while_the_queue_is_served_wakes_nobody(pages):
     assert {free for free, _ in asleep} == {1 + pages}
 
 
+@fact(
+    "Concurrent runners of the queue are merged: the active one goes round again",
+    "subr_pool.c 1.242 pool_runqueue",
+)
 def test_the_queue_has_one_runner_at_a_time():
     """A second one only asks the first to go round again, and nothing is left of it."""
     world, pool = pool_with(pages=0, items=1)
@@ -290,6 +331,10 @@ def test_a_get_that_queues_says_so():
     assert marks(search(world)) == {"a WAITOK get had to queue a request"}
 
 
+@fact(
+    "A WAITOK get asserts that it may sleep",
+    "subr_pool.c 1.242 pool_get",
+)
 def test_waitok_with_a_mutex_held_panics():
     """It may sleep, so it is refused even if an item is free; NOWAIT is allowed."""
     world, pool = pool_with(pages=0, items=2)

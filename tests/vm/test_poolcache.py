@@ -1,5 +1,6 @@
 """Per-CPU caches of a pool: two lists a CPU, full ones in a depot."""
 
+from facts import fact
 from worlds import Steered, alone, at_end, boot, edges, look, search, stuck
 
 
@@ -14,6 +15,10 @@ async def borrow(pool, count=1):
         await pool.put(item)
 
 
+@fact(
+    "nout counts the items in per-CPU caches as out of the pool",
+    "subr_pool.c 1.242 pool_cache_put",
+)
 def test_what_is_put_stays_on_this_cpu():
     """nout counts it as out, the pool has not got it back, and the next get takes no lock of
     the pool."""
@@ -30,6 +35,10 @@ def test_what_is_put_stays_on_this_cpu():
     assert at_end(graph, lambda: (pool.nout, len(pool.free), pool.cache.held())) == {(1, 3, 1)}
 
 
+@fact(
+    "A put into a full cache moves the previous list to the depot",
+    "subr_pool.c 1.242 pool_cache_put",
+)
 def test_full_lists_go_to_the_depot_and_come_back_from_it():
     """Three items through lists of one: active, previous, depot."""
     m, pool = pool_of()
@@ -38,6 +47,10 @@ def test_full_lists_go_to_the_depot_and_come_back_from_it():
     assert pool.cache.held() == 3
 
 
+@fact(
+    "Items in other CPUs' lists are not searched",
+    "subr_pool.c 1.242 pool_cache_get",
+)
 def test_another_cpu_finds_what_lies_in_the_depot_only():
     """Items in the lists of another CPU are not searched; the depot is for all."""
     m, pool = pool_of()

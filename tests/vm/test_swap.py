@@ -1,6 +1,7 @@
 """Swap: when it is full, and what a page on its way there takes."""
 
 import pytest
+from facts import fact
 from worlds import Steered, alone, at_end, search
 
 from kmodel.param import KernelParams
@@ -33,6 +34,10 @@ def test_swap_is_full_at_99_percent_in_whole_numbers(pages, used, full):
     assert alone(world, device.uvm_swapisfull) is full
 
 
+@fact(
+    "With swap full the daemon leaves dirty pages where they are",
+    "uvm_pdaemon.c 1.137",
+)
 def test_a_full_swap_gives_no_slot():
     """Dirty pages stay where they are then."""
     world, device = swap(used=99)

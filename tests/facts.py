@@ -1,0 +1,84 @@
+"""The facts of the kernel that tests establish, as a table: ``python tests/facts.py``.
+
+A test of a fact is marked ``@fact("what the kernel does", "where that is written")``. The
+table in ``docs/facts.md`` is made of these marks, so no fact stands there without a test.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "facts.md"
+
+HEAD = """\
+# What the model takes for a fact
+
+Each line is something that the kernel does as far as its sources say (`file revision function`),
+and the test that would fail if the model did otherwise. Made by `python tests/facts.py`;
+`pytest -m fact` runs all of them.
+"""
+
+
+class Fact(NamedTuple):
+    """One fact, its source, and the test, as pytest names it."""
+
+    text: str
+    source: str
+    test: str
+
+
+def fact(text: str, source: str) -> Callable[[Any], Any]:
+    """Mark a test as the one that establishes ``text``, which ``source`` says."""
+    return pytest.mark.fact(text, source)
+
+
+def _given(mark: ast.expr) -> tuple[str, str] | None:
+    """The arguments of ``@fact(...)``; both must be plain strings, for they are only read."""
+    if not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name)):
+        return None
+    if mark.func.id != "fact":
+        return None
+    text, source = (ast.literal_eval(argument) for argument in mark.args)
+    return text, source
+
+
+def facts() -> Iterator[Fact]:
+    """Every fact that a test is marked with, in the order of the files."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for given in filter(None, map(_given, node.decorator_list)):
+                    yield Fact(*given, f"{path.relative_to(TESTS.parent).as_posix()}::{node.name}")
+
+
+def _chapter(found: Fact) -> str:
+    """Facts lie under the folder, or the file, of their tests."""
+    parts = Path(found.test.partition("::")[0]).parts
+    return parts[1] if len(parts) > 2 else parts[1].removeprefix("test_").removesuffix(".py")
+
+
+def page(found: list[Fact]) -> str:
+    """The page: a table for each chapter."""
+    chapters: dict[str, list[Fact]] = {}
+    for one in found:
+        chapters.setdefault(_chapter(one), []).append(one)
+    text = HEAD
+    for name, those in sorted(chapters.items()):
+        text += f"\n## {name}\n\n| fact | source | test |\n|---|---|---|\n"
+        for one in those:
+            text += f"| {_cell(one.text)} | {_cell(one.source)} | `{one.test}` |\n"
+    return text
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(list(facts())))

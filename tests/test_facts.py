@@ -1,0 +1,17 @@
+"""The page of facts is the one that the tests say, and no fact stands there twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from facts import PAGE, facts, page
+
+
+def test_the_page_is_as_the_tests_say() -> None:
+    assert PAGE.read_text() == page(list(facts())), "run: python tests/facts.py"
+
+
+def test_no_fact_is_told_twice_and_each_has_a_source() -> None:
+    found = list(facts())
+    assert not [text for text, times in Counter(one.text for one in found).items() if times > 1]
+    assert all(one.text.strip() and one.source.strip() for one in found)
