@@ -14,7 +14,7 @@ from typing import Any
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
-from kmodel.param import PAGE_SHIFT, KernelParams, contradictions
+from kmodel.param import PAGE_SHIFT, STOCK_ITEMS, KernelParams, contradictions
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.point import Task
@@ -28,9 +28,6 @@ from kmodel.vm.pool import Pool
 from kmodel.vm.swap import Swap
 from kmodel.vm.wrapper import WrapperPool
 from kmodel.world import World
-
-ANON_ITEMS = HEADER_ITEMS = 4
-"""Items on a page of those pools; many more on the real machine."""
 
 
 class Machine:
@@ -46,8 +43,8 @@ class Machine:
         with self.world:
             self.physmem = PhysMem(params)
             self._km = KernelMemory(params, self.physmem)
-            pools = PmapPools(params, self._km, self._km.single(HEADER_ITEMS))
-            anons = AnonPool(self._km.single(ANON_ITEMS))
+            pools = PmapPools(params, self._km, self._km.single(STOCK_ITEMS))
+            anons = AnonPool(self._km.single(STOCK_ITEMS))
             swap = Swap(params)
             self.kernel = Kernel(params, self.physmem, swap, self._km, anons, pools, fix)
         self._boot()

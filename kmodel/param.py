@@ -14,6 +14,10 @@ PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
 MAX_CPUS: Final = 16
 """What is kept for each CPU has so many cells."""
+STOCK_ITEMS: Final = 4
+"""Items on a page of the pools that have a stock; many more on the real machine, and few
+here, so that a pool runs out within a small run."""
+STOCKS: Final = ("entry_stock", "header_stock", "pted_stock", "anon_stock")
 
 
 def _at_least(low: int, high: int) -> list[Any]:
@@ -132,4 +136,24 @@ def contradictions(p: KernelParams) -> list[str]:
         )
     if p.swap_used > p.swap_pages:
         wrong.append(f"swap_used ({p.swap_used}) must not exceed swap_pages ({p.swap_pages})")
-    return wrong
+    return wrong + _too_small(p)
+
+
+def _too_small(p: KernelParams) -> list[str]:
+    """What the stocks at the start take, where there is less of it. A process takes more."""
+    pages = {name: -(-getattr(p, name) // STOCK_ITEMS) for name in STOCKS}
+    single, tables = sum(pages.values()), 0 if p.pmap_pools == "wrapper" else p.vp_stock
+    needs = [("npages", single + 2 * tables, " and ".join((*STOCKS, "vp_stock")))]
+    if p.pool_memory != "direct":
+        needs.append(("km_pages", single, " and ".join(STOCKS)))
+    if p.pool_memory == "kernel_map":
+        needs.append(("kva_pages", 2 * tables, "vp_stock"))
+        needs.append(("entry_stock", tables, "vp_stock"))
+    if p.pool_memory == "intrsafe":
+        needs.append(("kmem_pages", 2 * tables, "vp_stock"))
+    needs.append(("header_stock", tables, "vp_stock"))
+    return [
+        f"{name} ({getattr(p, name)}) is less than the {need} that {takers} take at boot"
+        for name, need, takers in needs
+        if (pages[name] * STOCK_ITEMS if name in pages else getattr(p, name)) < need
+    ]

@@ -1,5 +1,7 @@
 """The machine: what it boots with, what it refuses, and what must hold of any run."""
 
+import re
+
 import pytest
 from worlds import Cell, alone, boot, run, search
 
@@ -68,13 +70,27 @@ def test_the_pools_start_with_their_stock(stock, pool):
 
 
 @pytest.mark.parametrize(
-    "params",
-    [{"km_pages": 2}, {"vp_stock": 13, "km_pages": 40}, {"vp_stock": 5}, {"npages": 4}],
+    ("params", "short"),
+    [
+        ({"km_pages": 2}, {"km_pages": 5}),
+        (
+            {"vp_stock": 13, "km_pages": 40},
+            {"kva_pages": 26, "entry_stock": 13, "header_stock": 13},
+        ),
+        ({"vp_stock": 5}, {"entry_stock": 5}),
+        ({"npages": 4}, {"npages": 5}),
+        ({"npages": 8, "vp_stock": 3}, {"npages": 11}),
+        ({"vp_stock": 3, "kva_pages": 5}, {"kva_pages": 6}),
+        ({"vp_stock": 3, "pool_memory": "intrsafe", "kmem_pages": 5}, {"kmem_pages": 6}),
+    ],
 )
-def test_a_machine_too_small_to_boot_is_refused(params):
-    """The message says which parameter to raise."""
-    with pytest.raises(ValueError, match="at boot for"):
+def test_a_machine_too_small_to_boot_is_refused(params, short):
+    """All that is too small is named, with what it would have to be; with that it boots."""
+    with pytest.raises(ValueError, match="at boot") as said:
         boot(**params)
+    named = dict(re.findall(r"(\w+) \(\d+\) is less than the (\d+)", str(said.value)))
+    assert {name: int(need) for name, need in named.items()} == short
+    boot(**params | short)
 
 
 def test_a_process_that_does_not_fit_is_refused():

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from kmodel.event import mark
 from kmodel.panic import Panic
-from kmodel.param import MAX_CPUS, PAGE_SIZE, KernelParams
+from kmodel.param import MAX_CPUS, PAGE_SIZE, STOCK_ITEMS, KernelParams
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.point import curtask, procedure
 from kmodel.shared import shared
@@ -22,10 +22,6 @@ from kmodel.vm.km import KMPAGES_BASE, KernelMemory, SinglePages, VpPages
 from kmodel.vm.kmem import FROM_KMEM, KmemPages
 from kmodel.vm.pool import Cause, Pool
 from kmodel.vm.wrapper import WrapperPool
-
-PTEDS_PER_PAGE: Final = 4
-"""99 on the real machine; fewer here, so that a pool runs out within a small run."""
-
 
 REFUSED: Final = "a NOWAIT get was refused by the map lock"
 NO_ADDRESS: Final = "kernel_map had no address left"
@@ -56,11 +52,11 @@ class PmapPools:
 
     def __init__(self, p: KernelParams, km: KernelMemory, single: SinglePages) -> None:
         wrapper, self.inline = p.pmap_pools == "wrapper", p.pmap_pools == "inline"
-        pted_pages = km.single(PTEDS_PER_PAGE, cached=wrapper)
+        pted_pages = km.single(STOCK_ITEMS, cached=wrapper)
         self.pted_pool = Pool(
-            "pted", pted_pages, IPL_VM, PAGE_SIZE // PTEDS_PER_PAGE, cached=p.pool_cache
+            "pted", pted_pages, IPL_VM, PAGE_SIZE // STOCK_ITEMS, cached=p.pool_cache
         )
-        self.headers = Pool("phpool", single, IPL_VM, PAGE_SIZE // 4)
+        self.headers = Pool("phpool", single, IPL_VM, PAGE_SIZE // STOCK_ITEMS)
         self.memory = _memory(p, km, None if wrapper else self.headers)
         size, items = 2 * PAGE_SIZE, len(self.memory.addresses)
         if wrapper and not isinstance(self.memory, KmemPages):
@@ -69,10 +65,10 @@ class PmapPools:
             vp_pool = Pool("vp", self.memory, IPL_VM, size, max(items, 1), 3, cached=p.pool_cache)
         self.vp_pool = vp_pool
         self.vps = tuple(Vp(address, self.inline) for address in self.memory.addresses)
-        step = PAGE_SIZE // PTEDS_PER_PAGE
+        step = PAGE_SIZE // STOCK_ITEMS
         pages = p.npages if km.has_direct_map else p.km_pages
         self.first_pted = DIRECT_BASE if km.has_direct_map else KMPAGES_BASE
-        self.pteds = tuple(Pted(self.first_pted + n * step) for n in range(pages * PTEDS_PER_PAGE))
+        self.pteds = tuple(Pted(self.first_pted + n * step) for n in range(pages * STOCK_ITEMS))
         reserved: list[tuple[Vp | Pted, ...]] = [()] * MAX_CPUS
         self.reserved = Table(reserved if p.pmap_pools == "reserved" else [])
 
@@ -80,7 +76,7 @@ class PmapPools:
         return self.vps[(address - self.memory.addresses.start) // (2 * PAGE_SIZE)]
 
     def pted(self, address: int) -> Pted:
-        return self.pteds[(address - self.first_pted) // (PAGE_SIZE // PTEDS_PER_PAGE)]
+        return self.pteds[(address - self.first_pted) // (PAGE_SIZE // STOCK_ITEMS)]
 
     def boot_vp(self) -> Vp | None:
         """A table page, taken as pool_get would, with nobody to wait for."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from kmodel.event import say
-from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.param import PAGE_SIZE, STOCK_ITEMS, KernelParams
 from kmodel.point import procedure
 from kmodel.shared import shared
 from kmodel.sync.channel import Channel
@@ -77,7 +77,7 @@ class KernelMemory:
         self.backing = Table([None] * p.kva_pages)
         self.kmpages, self.cache = KmPages(p.km_pages), PageCache(p, physmem)
         self.has_direct_map = p.pool_memory == "direct"
-        self.entries = Pool("vmmpekpl", self.single(4), IPL_VM, PAGE_SIZE // 4)
+        self.entries = Pool("vmmpekpl", self.single(STOCK_ITEMS), IPL_VM, PAGE_SIZE // STOCK_ITEMS)
 
     def single(self, items: int, *, cached: bool = False) -> SinglePages:
         """An allocator of single pages, ``items`` to a page; ``cached`` ones come through the
