@@ -57,7 +57,9 @@ def terminal(command: str, printed: str) -> str:
         f'<rect x=".5" y=".5" width="{width - 1:.0f}" height="{height - 1}" rx="6"/>',
     ]
     for number, line in enumerate(lines):
-        kind = ' class="soft"' if not number else ' class="bad"' if set("✗↻!") & set(line) else ""
+        # a row of the view begins with its step, the legend does not
+        bad = line.startswith(" ") and set("✗↻!") & set(line)
+        kind = ' class="soft"' if not number else ' class="bad"' if bad else ""
         size = f' textLength="{len(line) * LETTER:.1f}"' if line else ""
         y = EDGE + LINE * number + 11
         parts.append(

@@ -30,9 +30,11 @@ class Kind:
     ``grant``  for a wait on a *sleeping* lock: could the lock be had now? The
                fairness called lock-grant is about this; ``None`` for all else.
     ``until``  for a sleeper on a channel: the condition it says it waits for.
+    ``woken``  for one that, once woken, may have to wait for something else still (its
+               interlock): has it been woken? ``None``: it is where the guard holds.
     """
 
-    __slots__ = ("effect", "event", "grant", "guard", "until")
+    __slots__ = ("effect", "event", "grant", "guard", "until", "woken")
 
     def __init__(
         self,
@@ -41,9 +43,10 @@ class Kind:
         guard: Callable[..., bool] | None,
         grant: Callable[..., bool] | None,
         until: Callable[..., bool | None] | None,
+        woken: Callable[..., bool] | None = None,
     ) -> None:
         self.event, self.effect, self.guard = event, effect, guard
-        self.grant, self.until = grant, until
+        self.grant, self.until, self.woken = grant, until, woken
 
 
 Op = tuple[Kind, Any, tuple[Any, ...]]
@@ -120,6 +123,7 @@ def operation(
     event: str,
     grant: Callable[..., bool] | None = None,
     until: Callable[..., bool | None] | None = None,
+    woken: Callable[..., bool] | None = None,
 ) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], Awaitable[R]]]:
     """Declare a method to be an operation: awaiting it is a point.
 
@@ -131,7 +135,7 @@ def operation(
     def declare(
         effect: Callable[Concatenate[S, P], R],
     ) -> Callable[Concatenate[S, P], Awaitable[R]]:
-        kind = Kind(event, effect, when, grant, until)
+        kind = Kind(event, effect, when, grant, until, woken)
 
         @wraps(effect)
         def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:

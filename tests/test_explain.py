@@ -150,6 +150,28 @@ def test_a_lost_wakeup_is_told_with_the_last_wakeup() -> None:
     assert last == "Nobody can step, so nobody will wake or release anything."
 
 
+def test_a_sleeper_whom_nobody_has_woken_does_not_wait_for_its_interlock() -> None:
+    """Whoever holds that is not in its way."""
+
+    def build() -> World:
+        with World() as world:
+            mutex, chan, flag = Mutex("interlock"), Channel("chan"), Event("flag")
+
+        async def wait() -> None:
+            await mutex.enter()
+            await chan.msleep(mutex)
+
+        async def keep() -> None:
+            await mutex.enter()
+            await flag.wait()
+
+        return put(world, wait, keep)
+
+    first, second, *_ = told(build, "deadlock", bytes([0, 0, 0, 1, 1]))
+    assert first == "A stands at chan.woken chan since step 2; nobody ever woke it."
+    assert second.startswith("B stands at flag.wait flag")
+
+
 def test_what_is_no_lock_and_no_channel_is_told_by_who_touched_it_last() -> None:
     """Any guarded operation can be waited at."""
 

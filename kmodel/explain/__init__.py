@@ -6,6 +6,7 @@
     lap     a loop: why each task moves in it or need not, and how fair it is
     decided the one pair of events whose order decides
     chronicle logged a log told from its records; how it ends, from the same run made again
+    sentence failing asleep of that log: what is told once, what fails why, who sleeps at its end
     broken  one bad moment: the two accesses of a race, or who held what at a panic
 
 Made from what the run recorded (events, and who held which lock before each step), and

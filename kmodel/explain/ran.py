@@ -9,8 +9,8 @@ from kmodel.explore.execution import Execution
 from kmodel.explore.moment import Moment, Watch
 from kmodel.explore.schedule import Token
 from kmodel.log.record import Record
+from kmodel.log.waker import WAKEUPS
 
-WAKEUPS: Final = ("chan.wakeup", "chan.wakeup_one")
 SLEEPS: Final = ("chan.sleep", "chan.woken")
 
 

@@ -20,15 +20,27 @@ def stuck(ran: Ran) -> list[str]:
 
 def circle(ran: Ran, waiting: list[int]) -> list[str]:
     """One cycle of tasks, each waiting for a lock that the next holds."""
-    ahead = {task: [one for one in ran.ahead(task) if one in waiting] for task in waiting}
-    for start in waiting:
-        way = [start]
-        while ahead[way[-1]] and ahead[way[-1]][0] not in way:
-            way.append(ahead[way[-1]][0])
-        if start in ahead[way[-1]]:
-            pairs = zip(way, [*way[1:], start])
-            told = ", ".join(f"{ran.names[a]} waits for {ran.names[b]}" for a, b in pairs)
-            return [f"{told}: a cycle, and each keeps what the one before it needs."]
+    way = cycle({task: [one for one in ran.ahead(task) if one in waiting] for task in waiting})
+    if not way:
+        return []
+    pairs = zip(way, [*way[1:], way[0]])
+    told = ", ".join(f"{ran.names[a]} waits for {ran.names[b]}" for a, b in pairs)
+    return [f"{told}: a cycle, and each keeps what the one before it needs."]
+
+
+def cycle(ahead: dict[int, list[int]]) -> list[int]:
+    """A shortest way from one back to itself, where ``ahead`` says whom each waits for;
+    empty if there is none."""
+    ways = [[start] for start in ahead]
+    for _ in ahead:
+        longer = []
+        for way in ways:
+            for one in ahead.get(way[-1], []):
+                if one == way[0]:
+                    return way
+                if one not in way:
+                    longer.append([*way, one])
+        ways = longer
     return []
 
 

@@ -42,6 +42,12 @@ def goes(op: Op) -> bool:
         ) from error
 
 
+def let_go(op: Op) -> bool:
+    """Has whoever stands at ``op`` been let go: woken, or, where nobody is woken, may it go?"""
+    kind, target, args = op
+    return goes(op) if kind.woken is None else kind.woken(target, *args)
+
+
 def unawaited(task: Task | None) -> ScenarioError:
     """What to say to a step that made an operation and did not await it."""
     return ScenarioError(

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import attrs
 
 from kmodel.explore.blame import blame
-from kmodel.explore.coroutine import NOT_OF_THE_TASK, checked, close, goes, unawaited
+from kmodel.explore.coroutine import NOT_OF_THE_TASK, checked, close, goes, let_go, unawaited
 from kmodel.point import RUN, START, Op, Task
-from kmodel.world import Check, World, leave, tested
+from kmodel.recorder import SharedStateError
+from kmodel.world import Check, ScenarioError, World, leave, tested
 
 
 class Strategy(Protocol):
@@ -28,7 +29,10 @@ class Strategy(Protocol):
 
 
 class Observer(Protocol):
-    """Told what happens, as it happens. Returns the number of the event."""
+    """Told what happens, as it happens. Returns the number of the event.
+
+    ``cause`` is the number of the event that let the task go (the wakeup, the release of
+    the lock), if anything was in its way."""
 
     def __call__(
         self, step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]
@@ -75,7 +79,7 @@ class Execution:
         self.findings: dict[str, str] = {}
         self.found_at: dict[str, int] = {}
         self._causes: list[int | None] = [None] * len(world.tasks)
-        self._waited: set[int] = set()
+        self._waits: dict[int, Op] = {}
         self._settling = [task.index for task in world.tasks if task.daemon]
         self._left = sum(task.obliged for task in world.tasks)
         self._last = -1
@@ -137,8 +141,9 @@ class Execution:
             self._end_with(panic.kind, panic.message, "no panic", panic.culprits)
         finally:
             RUN.task, RUN.sink = None, None
-        if self.observer:
-            self._find_caused()
+        if self._waits:
+            # by something that nobody said: what was said last came before it
+            self._find_let_go(self._last)
         if self._always:
             self._test(self._always)
 
@@ -197,11 +202,11 @@ class Execution:
                 self._end_with(check.kind, wrong, check.name)
 
     def _observe(self, index: int) -> None:
-        """Before an observed step: note who cannot go, and listen to the model."""
-        self._waited = {
-            other
+        """Before an observed step: note who waits, and listen to the model."""
+        self._waits = {
+            other: op
             for other, op in enumerate(self.pending)
-            if op is not None and other != index and not goes(op)
+            if op is not None and other != index and not let_go(op)
         }
         RUN.sink = lambda event, fields: self._say(index, event, fields)
 
@@ -209,13 +214,19 @@ class Execution:
         assert self.observer is not None
         cause, self._causes[index] = self._causes[index], None
         self._last = self.observer(max(len(self.choices) - 1, 0), index, cause, event, fields)
+        if self._waits:
+            self._find_let_go(self._last)
 
-    def _find_caused(self) -> None:
-        """Whoever could not go before this step and can now was let go by it."""
-        for other in self._waited:
-            op = self.pending[other]
-            if op is not None and goes(op):
-                self._causes[other] = self._last
+    def _find_let_go(self, seq: int) -> None:
+        """Whoever waited before this step and waits no longer was let go by event ``seq``."""
+        try:
+            found = [other for other, op in self._waits.items() if let_go(op)]
+        except (ScenarioError, SharedStateError):
+            # a guard that raises: no fault of this step. The next to ask it is told
+            return
+        for other in found:
+            self._causes[other] = seq
+            del self._waits[other]
 
     def _fields(self, op: Op, result: Any) -> dict[str, Any]:
         kind, target, args = op

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from kmodel.explore.coroutine import goes
+from kmodel.explore.coroutine import goes, let_go
 from kmodel.explore.execution import Execution, Strategy, begin
 from kmodel.point import Op, Task
 from kmodel.world import World
@@ -21,12 +21,13 @@ from kmodel.world import World
 class Moment:
     """By task: what it is about to do, and the locks that it holds, in the order taken.
     ``able`` are the tasks that can step, ``grantable`` those asleep on a lock that could
-    be had just then."""
+    be had just then, ``asleep`` those on a channel that nobody has woken."""
 
     pending: tuple[Op | None, ...]
     held: tuple[tuple[Any, ...], ...]
     able: frozenset[int]
     grantable: frozenset[int]
+    asleep: frozenset[int]
 
     @classmethod
     def of(cls, execution: Execution) -> Moment:
@@ -36,6 +37,7 @@ class Moment:
             tuple(held_by(task, execution.world) for task in execution.world.tasks),
             frozenset(task for task, op in enumerate(pending) if _goes(op)),
             frozenset(task for task, op in enumerate(pending) if _granted(op)),
+            frozenset(task for task, op in enumerate(pending) if _asleep(op)),
         )
 
     def holders(self, thing: Any, but: int) -> list[int]:
@@ -47,9 +49,10 @@ class Moment:
         ]
 
     def wanted(self, task: int) -> list[tuple[Any, list[int]]]:
-        """What ``task`` is about to do something to and others hold, with the holders."""
+        """What ``task`` is about to do something to and others hold, with the holders. A
+        sleeper wants its interlock once it has been woken, and not before."""
         op = self.pending[task]
-        things = () if op is None else (op[1], *op[2])
+        things = () if op is None or task in self.asleep else (op[1], *op[2])
         found = [(thing, self.holders(thing, task)) for thing in things]
         return [(thing, holders) for thing, holders in found if holders]
 
@@ -108,3 +111,7 @@ def _goes(op: Op | None) -> bool:
 
 def _granted(op: Op | None) -> bool:
     return op is not None and op[0].grant is not None and op[0].grant(op[1], *op[2])
+
+
+def _asleep(op: Op | None) -> bool:
+    return op is not None and op[0].woken is not None and not let_go(op)

@@ -9,9 +9,11 @@
     show      a run as columns, one a CPU
     vocabulary schema   what each event is; the JSON Schema and the page made from that
     spans stats         what lasts longer than an event; a run in numbers
+    waker     who let a thread go: the one place that arrows and sentences ask
     query duck          SQL over the events, on sqlite or DuckDB
     timeline            a window of steps as bars, marks and arrows; drawn by
     grid picture webpage    in characters, as SVG, as a page (with what state and tables say)
+    legend lettering        of a picture: what its colours mean; how wide a text is
     parting             where two runs part
     tracks              slices, counters and flows, for chrome and perfetto
     tabular sequence lnav   the same events for other programs; whole files only (whole)

@@ -147,6 +147,7 @@ def _draw(cells: list[_Cell], giver: int, taker: int) -> None:
             rest = len(text) - len(said) - (1 if said else 0)
             cells[cpu].text = text[: len(text) - rest] + "─" * rest
         elif cpu != taker:
+            cells[cpu].bars = cells[cpu].bars.replace(" ", "─")
             cells[cpu].text = "─" * len(text)
     if taker < giver:
         cells[taker].text = "◀" + "─" * (len(cells[taker].text) - 1)

@@ -9,11 +9,11 @@ where that one stepped again.
 from __future__ import annotations
 
 from typing import Final
-from xml.sax.saxutils import escape
 
 import attrs
 
-from kmodel.log.show import printable
+from kmodel.log.legend import COLOURS, Legend
+from kmodel.log.lettering import LETTER, cut, markup
 from kmodel.log.spans import Span
 from kmodel.log.timeline import Arrow, Mark, Timeline
 
@@ -24,9 +24,6 @@ STRIP: Final = 16
 BAR: Final = 15
 FAULT: Final = 13
 GAP: Final = 14
-LETTER: Final = 5.9
-"""Width of a letter in a bar, on average."""
-COLOURS: Final = 8
 SIGNS: Final = {"refused": "✕", "failed": "✕", "restart": "↻", "wrong": "!"}
 
 STYLE: Final = """
@@ -70,11 +67,10 @@ class Picture:
         self.steps = max(found.last() - found.first + 1, 1)
         self.scale = min(14.0, max(6.0, 1000 / self.steps))
         self.width = LEFT + max(self.steps * self.scale, 560) + RIGHT
-        self._colours = _colours(found)
+        self._legend = Legend(found, self.width - LEFT)
         self._lanes = self._placed()
         bottom = self._lanes[-1].top + self._lanes[-1].height if self._lanes else TOP
-        self._legend = self._legend_rows()
-        self.height = bottom + 26 + 18 * len(self._legend)
+        self.height = bottom + 26 + self._legend.height
         self.bottom = bottom
 
     def x(self, step: float) -> float:
@@ -92,16 +88,16 @@ class Picture:
         )
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img">',
-            f"<title>{_text(self._caption)}</title><style>{STYLE}</style>{hatch}",
+            f"<title>{markup(self._caption)}</title><style>{STYLE}</style>{hatch}",
             '<rect class="bg" width="100%" height="100%"/>',
-            f'<text class="title" x="12" y="19">{_text(self._caption)}</text>',
+            f'<text class="title" x="12" y="19">{markup(self._caption)}</text>',
             *self._axis(),
         ]
         for lane in self._lanes:
             parts += self._lane(lane)
         parts += [self._arrow(arrow) for arrow in self._found.arrows]
         parts += [self._mark(mark) for mark in self._found.marks]
-        return "\n".join([*parts, *self._legends(), "</svg>\n"])
+        return "\n".join([*parts, *self._legend.svg(LEFT, self.bottom + 18), "</svg>\n"])
 
     def _placed(self) -> list[_Lane]:
         lanes, top = [], float(TOP)
@@ -126,7 +122,7 @@ class Picture:
     def _lane(self, lane: _Lane) -> list[str]:
         found, cpu = self._found, lane.cpu
         wide = self.steps * self.scale
-        name = _text(_cut(found.tasks[cpu], LEFT - 16, 8))
+        name = markup(cut(found.tasks[cpu], LEFT - 16, 8))
         parts = [
             f'<rect class="lane" x="{LEFT}" y="{lane.top:.0f}" width="{wide:.1f}" '
             f'height="{lane.height:.0f}" opacity=".7"/>',
@@ -147,7 +143,7 @@ class Picture:
         y = lane.top + 2
         told = f"fault {span.va}"
         return (
-            f"<g><title>{_text(_story(span, 'in a fault at ' + str(span.va)))}</title>"
+            f"<g><title>{markup(_story(span, 'in a fault at ' + str(span.va)))}</title>"
             f'<rect class="fault" x="{x + 0.5:.1f}" y="{y}" width="{width - 1:.1f}" '
             f'height="{FAULT - 2}" rx="2"/>{self._said(told, x, y + 9, width, "soft")}</g>'
         )
@@ -157,7 +153,7 @@ class Picture:
         x, width = self._extent(span, skip=1)
         told = {"wait": "asleep on", "sleep": "asleep on", "spin": "spins for"}[span.kind]
         y = lane.strip
-        label = _cut(span.obj, width - 8)
+        label = cut(span.obj, width - 8)
         plate = ""
         if label:
             plate = (
@@ -165,7 +161,7 @@ class Picture:
                 f'width="{len(label) * LETTER + 3:.1f}" rx="2"/>'
             )
         return (
-            f"<g><title>{_text(_story(span, told + ' ' + span.obj))}</title>"
+            f"<g><title>{markup(_story(span, told + ' ' + span.obj))}</title>"
             f'<rect class="rest" x="{x:.1f}" y="{y:.0f}" width="{width:.1f}" height="{STRIP}"/>'
             f"{plate}{self._said(span.obj, x, y + 11.5, width)}</g>"
         )
@@ -174,9 +170,10 @@ class Picture:
         x, width = self._extent(span, whole=True)
         y = lane.strip + STRIP + 3 + row * BAR
         shared = " (shared)" if span.write is False else ""
-        told = _text(_story(span, f"holds {span.obj}{shared}"))
+        told = markup(_story(span, f"holds {span.obj}{shared}"))
+        colour = self._legend.colours[span.obj]
         return (
-            f'<g><title>{told}</title><rect class="c{self._colours[span.obj]}" x="{x + 0.5:.1f}" '
+            f'<g><title>{told}</title><rect class="c{colour}" x="{x + 0.5:.1f}" '
             f'y="{y:.0f}" width="{width - 1:.1f}" height="{BAR - 2}" rx="2"/>'
             f"{self._said(span.obj, x, y + 10, width)}</g>"
         )
@@ -186,7 +183,7 @@ class Picture:
         kind = "again" if mark.kind == "restart" else "bad"
         x, y = self.x(mark.step + 0.5), lane.strip + STRIP / 2
         return (
-            f"<g><title>{_text(f'step {mark.step}: {mark.text}')}</title>"
+            f"<g><title>{markup(f'step {mark.step}: {mark.text}')}</title>"
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>'
             f'<text class="sign" x="{x:.1f}" y="{y + 3.6:.1f}">{SIGNS[mark.kind]}</text></g>'
         )
@@ -198,7 +195,7 @@ class Picture:
         y1 = giver.strip + (STRIP if down else 0)
         y2 = taker.strip + (-1 if down else STRIP + 1)
         bend = (y2 - y1) / 2
-        told = _text(
+        told = markup(
             f"step {arrow.since}: {self._found.tasks[arrow.giver]} lets "
             f"{self._found.tasks[arrow.taker]} go, who steps in {arrow.until} ({arrow.text})"
         )
@@ -214,48 +211,9 @@ class Picture:
         return self.x(since), max((until - since) * self.scale, 1.5)
 
     def _said(self, text: str, x: float, y: float, width: float, kind: str = "") -> str:
-        text = _cut(text, width - 8)
+        text = cut(text, width - 8)
         style = f' class="{kind}"' if kind else ""
-        return f'<text{style} x="{x + 4:.1f}" y="{y:.1f}">{_text(text)}</text>' if text else ""
-
-    def _legend_rows(self) -> list[list[tuple[str, str]]]:
-        items = [(f"c{colour}", name) for name, colour in self._colours.items()]
-        items += [("run", "steps"), ("rest", "asleep or spinning"), ("bad", "✕ refused, failed")]
-        items += [("bad", "! a check failed"), ("again", "↻ begins anew"), ("tip", "lets go")]
-        rows: list[list[tuple[str, str]]] = [[]]
-        room = self.width - LEFT
-        for item in items:
-            room -= 30 + len(item[1]) * LETTER
-            if room < 0 and rows[-1]:
-                rows.append([])
-                room = self.width - LEFT - 30 - len(item[1]) * LETTER
-            rows[-1].append(item)
-        return rows
-
-    def _legends(self) -> list[str]:
-        parts = []
-        for number, row in enumerate(self._legend):
-            x, y = float(LEFT), self.bottom + 18 + 18 * number
-            for kind, name in row:
-                shape = (
-                    f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="14" height="11" rx="2"/>'
-                )
-                if kind == "tip":
-                    shape = (
-                        f'<path class="arrow" marker-end="url(#tip)" d="M{x:.0f} {y + 6:.0f}h14"/>'
-                    )
-                parts.append(
-                    f'{shape}<text x="{x + 18:.0f}" y="{y + 9.5:.1f}">{_text(name)}</text>'
-                )
-                x += 30 + len(name) * LETTER
-        return parts
-
-
-def _colours(found: Timeline) -> dict[str, int]:
-    """A colour for each lock that has a bar, by when it was first held."""
-    held = [s for cpu in range(len(found.tasks)) for s in found.bars(cpu)]
-    names = dict.fromkeys(span.obj for span in sorted(held, key=lambda span: span.began))
-    return {name: number % COLOURS for number, name in enumerate(names)}
+        return f'<text{style} x="{x + 4:.1f}" y="{y:.1f}">{markup(text)}</text>' if text else ""
 
 
 def _rows(spans: list[Span]) -> list[tuple[int, Span]]:
@@ -284,14 +242,3 @@ def _runs(found: Timeline, cpu: int) -> list[tuple[int, int]]:
 def _story(span: Span, what: str) -> str:
     until = "to the end" if span.until is None else f"to step {span.until}"
     return f"{span.task} {what}, from step {span.since} {until}"
-
-
-def _cut(text: str, room: float, letter: float = LETTER) -> str:
-    most = int(room / letter)
-    if len(text) <= most:
-        return text
-    return text[: most - 1] + "…" if most >= 4 else ""
-
-
-def _text(text: str) -> str:
-    return escape(printable(text), {'"': "&quot;"})

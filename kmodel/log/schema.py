@@ -149,7 +149,7 @@ The first line is `{HEADER}`: what was run, and the only wall time. Every other 
 | `seq` | numbers the records from 0 |
 | `cpu`, `task` | the CPU, from 0, and the thread on it (not on `{END}`) |
 | `event` | `noun.verb` |
-| `cause` | `seq` of the event that let this one happen; absent where nothing was in the way |
+| `cause` | `seq` of the wakeup or release that let this one happen; absent where none had to |
 | `obj` | the object it happened to, by name |
 | `result` | what the thread learned from it |
 | (others) | the event's own, below, by name |

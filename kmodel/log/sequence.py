@@ -10,6 +10,7 @@ from typing import Final
 from kmodel.log.record import Record
 from kmodel.log.show import printable, text_of
 from kmodel.log.timeline import Timeline
+from kmodel.log.waker import Wakers
 
 LONG_AGO: Final = 1 << 13
 """Records whose clock is kept for what they let happen."""
@@ -43,28 +44,31 @@ def _mermaid(text: str) -> str:
 
 
 def shiviz(records: Iterable[Record], tasks: Sequence[str]) -> Iterator[str]:
-    """Two lines an event. What touches one object is ordered, and so is what has a cause."""
+    """Two lines an event. What touches one object is ordered, and so is who was let go after
+    who did that."""
     yield SHIVIZ
     yield ""
     names = [_host(name) for name in tasks]
     clocks = [[0] * len(tasks) for _ in tasks]
     objects: dict[str, list[int]] = {}
     past: dict[int, list[int]] = {}
+    wakers = Wakers()
     for record in records:
         cpu = record.cpu
         if cpu is None or not 0 <= cpu < len(clocks):
             continue
         seen = [clocks[cpu]]
-        if record.obj is not None and str(record.obj) in objects:
-            seen.append(objects[str(record.obj)])
-        if record.cause in past:
-            seen.append(past[record.cause])
+        # who sleeps lets its interlock go, and who is woken takes it
+        touched = [str(it) for it in (record.obj, record.fields.get("mutex")) if it is not None]
+        seen += [objects[it] for it in touched if it in objects]
+        waker = wakers.feed(record)
+        if waker is not None and waker.seq in past:
+            seen.append(past[waker.seq])
         now = [max(times) for times in zip(*seen)]
         now[cpu] += 1
         clocks[cpu] = past[record.seq] = now
         past.pop(record.seq - LONG_AGO, None)
-        if record.obj is not None:
-            objects[str(record.obj)] = now
+        objects.update(dict.fromkeys(touched, now))
         clock = {name: time for name, time in zip(names, now) if time}
         yield f"{record.step}: {text_of(record)}"
         yield f"{names[cpu]} {json.dumps(clock)}"

@@ -77,6 +77,10 @@ class Spans:
         """The fault that ``cpu`` is in."""
         return self._now.get(("fault", cpu))
 
+    def holders(self, obj: str) -> list[Span]:
+        """Who holds lock ``obj`` just now, in the order in which they took it."""
+        return [span for span in self._open.values() if span.kind == "hold" and span.obj == obj]
+
     def open(self) -> list[Span]:
         """All that has begun and not ended, in the order in which it began."""
         return sorted([*self._open.values(), *self._now.values()], key=lambda span: span.began)
@@ -115,7 +119,11 @@ class Spans:
 
     def _sleep(self, record: Record) -> Iterator[Span | None]:
         self._begin("sleep", record)
-        yield self._release(record, str(record.fields.get("mutex")))
+        mutex = str(record.fields.get("mutex"))
+        held = self._open.get(("hold", record.cpu or 0, mutex))
+        if held is not None and held.write is None:
+            # rwsleep: a sleeping lock is let go after this, by a release of its own
+            yield self._release(record, mutex)
 
     def _woken(self, record: Record) -> Iterator[Span | None]:
         yield self._end("sleep", record)

@@ -14,6 +14,7 @@ import attrs
 from kmodel.log.record import Record
 from kmodel.log.spans import Span, Spans
 from kmodel.log.tables import Tables
+from kmodel.log.waker import Waker, Wakers
 
 STEPS: Final = 200
 """Steps of a window, if nobody says how many."""
@@ -36,7 +37,8 @@ class Mark:
 
 @attrs.frozen
 class Arrow:
-    """What ``giver`` did in step ``since`` let ``taker`` go, who did so in step ``until``."""
+    """What ``giver`` did in step ``since`` let ``taker`` go, who did so in step ``until``:
+    a wakeup, or a release of what it waited for; ``text`` is of what."""
 
     since: int
     giver: int
@@ -95,13 +97,13 @@ def timeline(
     """The window from step ``since`` to ``until``, both included, or ``STEPS`` of them."""
     stop = since + STEPS if until is None else until + 1
     found = Timeline(tasks, since, stop)
-    spans, tables = Spans(), Tables(pools)
-    places: dict[int, tuple[int, int]] = {}
+    spans, wakers, tables = Spans(), Wakers(), Tables(pools)
     for record in records:
         found.steps = max(found.steps, record.step + (record.cpu is not None))
         if record.cpu is not None and not 0 <= record.cpu < len(tasks):
             # kmodel did not write that
             continue
+        waker = wakers.feed(record)
         if record.step < since:
             tables.feed(record)
         elif record.step < stop:
@@ -109,7 +111,7 @@ def timeline(
                 found.before = dict(tables.known)
             found.records.append(record)
             found.tables += [(record.step, *change) for change in tables.feed(record)]
-            _note(found, record, places)
+            _note(found, record, waker)
         found.spans += [s for s in spans.feed(record) if _inside(s, since, stop)]
     found.spans += [s for s in spans.open() if _inside(s, since, stop)]
     found.spans.sort(key=lambda span: span.began)
@@ -120,21 +122,18 @@ def _inside(span: Span, since: int, stop: int) -> bool:
     return span.since < stop and (span.until is None or span.until >= since)
 
 
-def _note(found: Timeline, record: Record, places: dict[int, tuple[int, int]]) -> None:
+def _note(found: Timeline, record: Record, waker: Waker | None) -> None:
     if record.cpu is None:
         return
     found.turns[record.step] = record.cpu
-    places[record.seq] = record.step, record.cpu
     if record.event == "task.end":
         found.ended[record.cpu] = record.step
     kind = kind_of(record)
     if kind:
         found.marks.append(Mark(kind, record.step, record.cpu, _reason(record)))
-    if record.cause in places:
-        step, giver = places[record.cause]
-        if giver != record.cpu:
-            text = str(record.obj or record.event)
-            found.arrows.append(Arrow(step, giver, record.step, record.cpu, text))
+    if waker is not None and waker.step >= found.first and waker.cpu < len(found.tasks):
+        text = str(record.obj or record.event)
+        found.arrows.append(Arrow(waker.step, waker.cpu, record.step, record.cpu, text))
 
 
 def kind_of(record: Record) -> Kind | None:

@@ -15,9 +15,7 @@ import attrs
 from kmodel.log.record import Record
 from kmodel.log.spans import Span, Spans
 from kmodel.log.timeline import kind_of
-
-LONG_AGO: Final = 1 << 15
-"""Records for which it is known where they were; older causes have no arrow."""
+from kmodel.log.waker import Wakers
 
 Group = Literal["CPUs", "Faults", "Locks held"]
 VERBS: Final = {"wait": "asleep on", "sleep": "asleep on", "spin": "spins for"}
@@ -73,9 +71,8 @@ def tracks(records: Iterable[Record], pools: dict[str, int]) -> Iterator[Item]:
 class _Tracks:
     def __init__(self, pools: dict[str, int]) -> None:
         self._out = dict(pools)
-        self._spans = Spans()
+        self._spans, self._wakers = Spans(), Wakers()
         self._turn: dict[int, tuple[int, int, list[str], list[int]]] = {}
-        self._places: dict[int, tuple[int, int]] = {}
         self._rows: dict[tuple[int, str], int] = {}
         self._users: dict[str, tuple[int, int]] = {}
         self._flows = 0
@@ -102,7 +99,7 @@ class _Tracks:
         if len(said) < 12:
             said.append(f"{record.event} {record.obj or ''}".rstrip())
         self._turn[cpu] = first, record.step, said, flows
-        yield from self._flow(record, cpu, flows)
+        yield from self._flow(record, flows)
         before = self._users.get(str(record.obj))
         for span in self._spans.feed(record):
             yield from self._span(span, record.step)
@@ -111,22 +108,20 @@ class _Tracks:
             args = {"step": record.step, "seq": record.seq} | record.fields
             name = f"{kind}: {record.event} {record.obj or ''}".rstrip()
             yield Instant(Track("CPUs", cpu), record.step, name, args)
-        self._places[record.seq] = record.step, cpu
-        self._places.pop(record.seq - LONG_AGO, None)
 
     def _turned(self, cpu: int) -> Slice:
         first, last, said, flows = self._turn.pop(cpu)
         args = {"step": first, "events": ", ".join(said)}
         return Slice(Track("CPUs", cpu), first, last + 1, said[0], args, tuple(flows))
 
-    def _flow(self, record: Record, cpu: int, flows: list[int]) -> Iterator[Item]:
-        step, giver = self._places.get(-1 if record.cause is None else record.cause, (0, cpu))
-        if giver != cpu:
+    def _flow(self, record: Record, flows: list[int]) -> Iterator[Item]:
+        waker = self._wakers.feed(record)
+        if waker is not None:
             self._flows += 1
             flows.append(self._flows)
-            args = {"step": step, "to step": record.step, "seq": record.cause}
+            args = {"step": waker.step, "to step": record.step, "seq": waker.seq}
             name = f"lets {record.task} go"
-            yield Instant(Track("CPUs", giver), step, name, args, self._flows)
+            yield Instant(Track("CPUs", waker.cpu), waker.step, name, args, self._flows)
 
     def _span(self, span: Span, now: int) -> Iterator[Item]:
         """A span that is over, or still open at the end."""

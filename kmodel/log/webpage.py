@@ -6,8 +6,8 @@ import json
 import re
 from importlib.resources import files
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
+from kmodel.log.lettering import markup
 from kmodel.log.picture import LEFT, Picture
 from kmodel.log.show import printable, text_of
 from kmodel.log.state import changes
@@ -20,8 +20,8 @@ def webpage(found: Timeline, caption: str, note: str = "") -> str:
     """The page. It asks nothing of any network, and its policy lets it ask nothing."""
     picture = Picture(found, caption)
     slots = {
-        "TITLE": _text(caption),
-        "NOTE": _text(f"The run: {note}" if note else ""),
+        "TITLE": markup(caption),
+        "NOTE": markup(f"The run: {note}" if note else ""),
         "FIRST": str(found.first),
         "LAST": str(max(found.last(), found.first)),
         "SVG": picture.svg(),
@@ -58,7 +58,3 @@ def _events(found: Timeline) -> list[list[list[str]]]:
 def _json(value: Any) -> str:
     """JSON that no text in it can end the script with."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
-
-
-def _text(text: str) -> str:
-    return escape(printable(text), {'"': "&quot;"})

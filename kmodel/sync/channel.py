@@ -97,6 +97,7 @@ class Channel:
             task not in self.sleepers and (mutex is None or mutex.owner is None)
         ),
         event="chan.woken",
+        woken=lambda self, task, _mutex: task not in self.sleepers,
         until=lambda self, *_: self.condition() if self.condition else None,
     )
     def _woken(self, task: Task, mutex: Mutex | None) -> None:

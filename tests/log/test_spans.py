@@ -109,3 +109,14 @@ def test_a_record_that_fits_nothing_ends_nothing() -> None:
         )
         == []
     )
+
+
+def test_a_sleeping_lock_is_let_go_after_the_sleep_begins() -> None:
+    """rwsleep: its holder is on the queue first, and releases then."""
+    spans = Spans()
+    spans.feed(said(0, 0, "lock.acquire", "l", result=True, write=True))
+    spans.feed(said(1, 0, "chan.sleep", "c", mutex="l"))
+    assert [span.task for span in spans.holders("l")] == ["A"]
+    (held,) = spans.feed(said(2, 0, "lock.release", "l"))
+    assert (held.kind, held.until) == ("hold", 2)
+    assert spans.holders("l") == []
