@@ -69,7 +69,7 @@ EVENTS: Final[dict[str, str]] = {
     "mark": "a place that scenarios may require to be reached",
     "inv.violation": "a check failed",
     "log.header": "the first record of a log: what was run",
-    "run.end": "the run is over; outcome says how",
+    "run.end": "the run is over; outcome says how, waiting who could not go",
 }
 """Event -> its kernel counterpart. A rename is a change of the log's schema."""
 

@@ -23,7 +23,7 @@ from kmodel.explore.signature import shown
 from kmodel.explore.strategy import Random, Replay
 from kmodel.explore.traces import Traced, Traces, next_new
 from kmodel.explore.tree import Divergence
-from kmodel.log.recorder import Recorder
+from kmodel.log.recorder import Recorder, unable
 from kmodel.log.runs import CutShort, LogError
 from kmodel.shown import make_token
 from kmodel.untracked import refuse_untracked
@@ -121,7 +121,7 @@ class Sampler:
         with Recorder.start(header, logs) as recorder:
             execution = Execution(world, both(counting, recorder), checks=True)
             outcome = await TrioHost(execution, traced, self.max_steps).run()
-            digest = recorder.close(outcome)
+            digest = recorder.close(outcome, unable(execution))
         self.reached |= counting.reached
         judged = {check.name for check in world.checks if check.judged}
         for name, text in execution.findings.items():

@@ -16,7 +16,7 @@ from kmodel.explore.snapshot import snapshot
 from kmodel.explore.strategy import Replay, ReplayDiverged
 from kmodel.explore.tree import Divergence
 from kmodel.log.reader import Reader
-from kmodel.log.recorder import Recorder
+from kmodel.log.recorder import Recorder, unable
 from kmodel.revision import revision
 from kmodel.verdict import Evidence, Finding, Verdict
 
@@ -82,7 +82,7 @@ class Shown:
     def close(self, outcome: Outcome) -> str:
         if self._before is not None and snapshot(self.execution) != self._before:
             raise Divergence("the loop of a lasso did not come back to where it began")
-        return self.recorder.close(outcome)
+        return self.recorder.close(outcome, unable(self.execution))
 
 
 def show(case: Case, token: Token, whole: bool = False) -> str:

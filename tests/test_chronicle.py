@@ -160,3 +160,32 @@ def test_who_sleeps_on_a_channel_is_in_no_cycle() -> None:
         lock(1, "acquire", "map", False),
     )
     assert not [said for said in found.ends() if "cycle" in said]
+
+
+def test_a_spinning_deadlock_has_its_cycle() -> None:
+    found = told(
+        (0, "mutex.enter", {"obj": "one"}),
+        (1, "mutex.enter", {"obj": "two"}),
+    )
+    end = {"outcome": "deadlock", "waiting": "A at mutex.enter two, B at mutex.enter one"}
+    found.feed(Record.of({"step": 2, "seq": 2, "event": "run.end"} | end))
+    assert found.ends() == [
+        "A spins for two since step 1; it is held by B (since step 1).",
+        "B spins for one since step 1; it is held by A (since step 0).",
+        "A waits for B, B waits for A: a cycle.",
+    ]
+
+
+def test_where_the_records_stop_no_more_is_said_than_they_know() -> None:
+    found = told(
+        lock(0, "acquire", "map", True),
+        lock(1, "acquire", "amap", True),
+        lock(0, "acquire", "amap", False),
+        lock(1, "acquire", "map", False),
+        (2, "task.end", {}),
+    )
+    assert found.so_far() == [
+        "A is asleep on amap since step 2, holding map; it is held by B (since step 1).",
+        "B is asleep on map since step 3, holding amap; it is held by A (since step 0).",
+        "K has ended, at step 4.",
+    ]

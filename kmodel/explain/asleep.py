@@ -1,12 +1,12 @@
-"""Who is asleep where a log ends, told from its records: on what, who holds it, the cycle;
-of a channel, whom the last wakeup woke."""
+"""Who cannot go on where a log ends, told from its records: asleep or spinning, on what, who
+holds it, the cycle; of a channel, whom the last wakeup woke."""
 
 from __future__ import annotations
 
 from kmodel.explain.failing import holders
 from kmodel.explain.stuck import cycle
 from kmodel.log.record import Record
-from kmodel.log.spans import Span, Spans
+from kmodel.log.spans import DOES, Span, Spans
 from kmodel.log.waker import WAKEUPS, Wakers
 
 LETS_GO = ("lock.release", *WAKEUPS)
@@ -18,23 +18,44 @@ class Asleep:
     def __init__(self, spans: Spans, wakers: Wakers) -> None:
         self._spans, self._wakers = spans, wakers
         self._last: dict[str, Record] = {}
+        self._latest: dict[int, Record] = {}
 
     def feed(self, record: Record) -> None:
+        if record.cpu is not None:
+            self._latest[record.cpu] = record
         if record.event in LETS_GO:
             self._last[str(record.obj)] = record
 
     def sentences(self) -> list[str]:
-        waits = [span for span in self._spans.open() if span.kind in ("wait", "sleep")]
+        """Of a run that has ended."""
+        waits = [span for span in self._spans.open() if span.kind in DOES]
         told = [
-            f"{span.task} is asleep on {span.obj} since step {span.since}; {self._kept_by(span)}."
-            for span in waits
+            f"{_stands(span)}." if span.kind == "stuck" else f"{_stands(span)}; {why}."
+            for span, why in ((span, self._kept_by(span)) for span in waits)
         ]
         return told + self._cycle(waits)
+
+    def so_far(self) -> list[str]:
+        """Of a run whose records stop: where each thread was, what it held, and of who waits
+        for a lock who holds that. That nobody wakes it, nobody knows."""
+        return [self._was(cpu, record) for cpu, record in sorted(self._latest.items())]
+
+    def _was(self, cpu: int, last: Record) -> str:
+        if last.event == "task.end":
+            return f"{last.task} has ended, at step {last.step}."
+        spans = self._spans.open()
+        held = [span.obj for span in spans if span.kind == "hold" and span.cpu == cpu]
+        holds = f", holding {', '.join(held)}" if held else ""
+        span = self._spans.waiting(cpu)
+        if span is None:
+            return f"{last.task} stepped last at step {last.step}{holds}."
+        who = holders(self._spans, span.obj, cpu) if span.kind == "wait" else ""
+        return f"{_stands(span)}{holds}{f'; it is held by {who}' if who else ''}."
 
     def _kept_by(self, span: Span) -> str:
         last = self._last.get(span.obj)
         since = last if last is not None and last.seq > span.began else None
-        if span.kind == "wait":
+        if span.kind in ("wait", "spin"):
             who = holders(self._spans, span.obj, span.cpu)
             if who:
                 return f"it is held by {who}"
@@ -58,8 +79,13 @@ class Asleep:
         ahead = {
             span.cpu: [h.cpu for h in self._spans.holders(span.obj) if h.cpu in names]
             for span in waits
-            if span.kind == "wait"
+            if span.kind in ("wait", "spin")
         }
         way = cycle(ahead)
         pairs = [f"{names[a]} waits for {names[b]}" for a, b in zip(way, [*way[1:], *way[:1]])]
         return [f"{', '.join(pairs)}: a cycle."] if way else []
+
+
+def _stands(span: Span) -> str:
+    does = f"{'' if span.kind == 'spin' else 'is '}{DOES[span.kind]}"
+    return f"{span.task} {does} {span.obj} since step {span.since}"

@@ -13,7 +13,7 @@ from kmodel.explain.asleep import Asleep
 from kmodel.explain.failing import FAILS, OVERCOME, Failing
 from kmodel.explain.sentence import Sentence, Sentences
 from kmodel.log.record import END, Record
-from kmodel.log.spans import Span, Spans
+from kmodel.log.spans import DOES, Span, Spans
 from kmodel.log.waker import Waker, Wakers
 
 TABLES: Final = "vp pool"
@@ -40,6 +40,7 @@ class Chronicle:
     def feed(self, record: Record) -> None:
         if record.event == END:
             self.end = record
+            self._spans.feed(record)
             return
         if record.cpu is None:
             return
@@ -59,8 +60,12 @@ class Chronicle:
         return self._told.in_order()
 
     def ends(self) -> list[str]:
-        """Who waits for what where the log ends: the cycle, the wakeup that was missed."""
+        """Who waits for what where the run ends: the cycle, the wakeup that was missed."""
         return self._asleep.sentences()
+
+    def so_far(self) -> list[str]:
+        """What is known where the records stop and the run may not have."""
+        return self._asleep.so_far()
 
     def dropped(self, pool: str) -> list[str]:
         """Who took the items of ``pool`` that are out. That one is in use the log says of
@@ -89,8 +94,9 @@ class Chronicle:
             self._say(record, weight, f"{span.task} sleeps on {span.obj} at step {span.since}{on}")
         elif span.kind == "wait":
             self._say(record, 2, f"{span.task} waits for {span.obj} from step {span.since}{on}")
-        elif span.kind == "spin":
-            self._say(record, 1, f"{span.task} spins for {span.obj} from step {span.since}{on}")
+        elif span.kind in DOES:
+            does = DOES[span.kind].replace("stuck", "is stuck")
+            self._say(record, 1, f"{span.task} {does} {span.obj} from step {span.since}{on}")
 
     def _tried(self, record: Record) -> None:
         self._failing.refused(record, self._spans)

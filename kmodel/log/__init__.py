@@ -4,7 +4,9 @@
     runs      where runs live on disk, and what to say when that fails
     recorder  an observer that writes a run down, or only takes its digest
     reader    records of a finished, unfinished or damaged run
+    closing   what a ``with`` closes at its end
     damage    what can be wrong with a log, and telling one harm from another
+    near      names that nothing has, and those that are near
     filter    which records somebody wants to see
     show      a run as columns, one a CPU
     vocabulary schema   what each event is; the JSON Schema and the page made from that

@@ -33,7 +33,7 @@ ADVICE: Final[dict[Harm, str]] = {
     "doubled": f"Remove the second copy, or take the file again from its source. {_AGAIN}",
     "moved": f"A log must not be sorted or merged. {_AGAIN}",
     "trailing": "Keep each run in a file of its own.",
-    "empty": "Run it again.",
+    "empty": "Name the log of a run, or run it again.",
     "foreign": "Name a run under the log directory, or the events.jsonl of one.",
     "schema": "Read it with the version of kmodel that wrote it, or run it again with this one.",
     "no-events": "Name the directory of one run, or its events.jsonl.",

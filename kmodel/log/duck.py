@@ -13,9 +13,9 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
+from kmodel.log.closing import Closing
 from kmodel.log.query import COLUMNS, LONGEST_VALUE, MEMORY, QueryError, cells, refuse_unreadable
 from kmodel.log.record import Record
 
@@ -27,7 +27,7 @@ MISSING: Final = (
 _TYPES: Final = {"INTEGER": "BIGINT", "TEXT": "VARCHAR"}
 
 
-class Duck:
+class Duck(Closing):
     """DuckDB, locked down. Raises ``QueryError`` where it is not installed."""
 
     def __init__(self) -> None:
@@ -39,17 +39,6 @@ class Duck:
         self._home = tempfile.TemporaryDirectory(prefix="kmodel-")
         self._path = Path(self._home.name) / "events.duckdb"
         self._db: Any = None
-
-    def __enter__(self) -> Duck:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def load(self, records: Iterable[Record]) -> None:
         lines = Path(self._home.name) / "rows.jsonl"
@@ -111,6 +100,8 @@ class Duck:
             "autoinstall_known_extensions=false",
             "autoload_known_extensions=false",
             "enable_external_access=false",
+            # a table's name must never mean a variable of this program
+            "python_enable_replacements=false",
             "lock_configuration=true",
         ):
             self._db.execute(f"SET {setting}")

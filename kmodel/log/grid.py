@@ -6,8 +6,9 @@
        37  :                ●│  waits fpage  │
        38  ░ <────────────────│───────────── ●└ -kernel_map
 
-A cell has who is at it (``●`` steps, ``░`` asleep, ``▒`` spins), a bar for each lock held
-longer than a step, and what was done. An arrow goes from what let somebody go to who that is.
+A cell has who is at it (``●`` steps, ``░`` asleep, ``▒`` spins or is stuck), a bar for each
+lock held longer than a step, and what was done. An arrow goes from what let somebody go to who
+that is. Where a run ends and somebody cannot go on, a last row says what keeps each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import attrs
 
 from kmodel.log.record import Record
 from kmodel.log.show import Line, printable
-from kmodel.log.spans import Span
+from kmodel.log.spans import DOES, Span
 from kmodel.log.timeline import Timeline
 
 GUTTER: Final = 7
@@ -29,7 +30,7 @@ SLOTS: Final = 4
 """Bars in a cell; who holds more at once has ``+``."""
 
 LEGEND: Final = (
-    "● steps  ░ asleep  ▒ spins  ┌│└ holds a lock  + takes  - lets go  ± both  ✗ refused, failed",
+    "● steps  ░ asleep  ▒ spins, stuck  ┌│└ holds  + takes  - lets go  ± both  ✗ refused, failed",
     "↻ begins anew  ! a check failed  ──▶ lets somebody go, who steps when it is chosen",
 )
 
@@ -45,7 +46,6 @@ _WORDS: Final = {
     "kva.fail": "✗ kva {why}",
     "fault.begin": "fault {va}",
     "fault.end": "fault done",
-    "task.end": "ends",
     "chan.sleep": "sleeps {obj}",
     "chan.wakeup": "wakes {obj}",
     "chan.wakeup_one": "wakes {obj}",
@@ -59,6 +59,7 @@ _WORDS: Final = {
     "mark": "{text}",
     "mutex.leave": "-{obj}",
     "task.start": "begins",
+    "task.end": "ends",
 }
 """Event -> how it is told in a few characters; of several in a step, the first here."""
 
@@ -84,6 +85,11 @@ def lines(found: Timeline, width: int) -> Iterator[Line]:
             _draw(cells, giver, taker)
         text = f"{step:>{GUTTER - 2}}  " + "".join(cell.bars + cell.text for cell in cells)
         yield Line(text.rstrip(), "yellow" if {"✗", "↻", "!"} & set(text) else "")
+    if kept := found.kept():
+        says = {cpu: f"{DOES[span.kind]} {span.obj}" for cpu, span in kept.items()}
+        cells = [column.cell(found.last() + 1, says.get(column.cpu, "")) for column in columns]
+        text = "".join(cell.bars + cell.text for cell in cells)
+        yield Line(f"{'end':>{GUTTER - 2}}  {text}".rstrip(), "yellow")
     yield Line("")
     for legend in LEGEND:
         yield Line(legend[:width], "dim")
@@ -99,14 +105,14 @@ class _Column:
     """The cells of one CPU. Each lock held has a slot of its own while it is held."""
 
     def __init__(self, found: Timeline, cpu: int, pitch: int) -> None:
-        self._found, self._cpu = found, cpu
+        self._found, self.cpu = found, cpu
         self._slots, self._rests = _slotted(found.bars(cpu)), found.rests(cpu)
         used = max([slot for slot, _ in self._slots], default=-1) + 1
         self._room = min(used, SLOTS, max(pitch - NARROWEST + 2, 0))
         self._pitch = pitch
 
     def cell(self, step: int, told: str) -> _Cell:
-        mine = self._found.turns.get(step) == self._cpu
+        mine = self._found.turns.get(step) == self.cpu
         bars = [" "] * self._room
         for slot, span in self._slots:
             if span.since <= step and (span.until is None or step <= span.until):
@@ -116,12 +122,13 @@ class _Column:
                 elif bars:
                     bars[-1] = "+"
         head = ("●" if mine else self._rest(step)) + "".join(bars) + " "
-        return _Cell(head, _fit(told if mine else "", self._pitch - len(head) - 1) + " ")
+        shown = told if mine or step > self._found.last() else ""
+        return _Cell(head, _fit(shown, self._pitch - len(head) - 1) + " ")
 
     def _rest(self, step: int) -> str:
         for span in self._rests:
             if span.since < step and (span.until is None or step < span.until):
-                return "▒" if span.kind == "spin" else "░"
+                return "▒" if span.kind in ("spin", "stuck") else "░"
         return " "
 
 
@@ -182,6 +189,7 @@ def _step(records: list[Record]) -> str:
     # a mutex entered and left in one step kept nobody out
     passed = [one[1:] for one in told if one[0] == "+" and f"-{one[1:]}" in told]
     told = [one for one in told if one[1:] not in passed] + [f"±{one}" for one in passed]
+    told.sort(key=lambda one: one == _WORDS["task.end"])
     return printable(", ".join(dict.fromkeys(told)))
 
 

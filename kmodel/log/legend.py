@@ -13,7 +13,7 @@ COLOURS: Final = 8
 ROW: Final = 18
 
 SHAPES: Final = (
-    *(("run", "steps"), ("rest", "asleep or spinning"), ("bad", "✕ refused, failed")),
+    *(("run", "steps"), ("rest", "asleep, spinning, stuck"), ("bad", "✕ refused, failed")),
     *(("bad", "! a check failed"), ("again", "↻ begins anew"), ("tip", "lets go")),
 )
 

@@ -36,6 +36,7 @@ class Names:
     """
 
     def __init__(self, world: World) -> None:
+        self.tasks = {task.name for task in world.tasks}
         self.things: dict[str, Any] = {}
         self.kinds: dict[str, dict[str, Any]] = {"the": self.things}
         counts: dict[str, int] = {}
@@ -49,6 +50,10 @@ class Names:
         """The object that a bare word means. Raises ``Undefined``."""
         if name in self.things:
             return self.things[name]
+        if name in self.tasks:
+            raise Undefined(
+                f'{name} is a thread: write its name in quotes, "{name}"{self._cpu(name)}'
+            )
         raise Undefined(f"there is no {name!r} here. {self._listed(name, self.words())}")
 
     def of_kind(self, kind: str, name: str) -> Any:
@@ -60,6 +65,14 @@ class Names:
             if full in known:
                 return known[full]
         raise Undefined(f"there is no {kind} called {name!r}. {self._listed(name, known)}")
+
+    def _cpu(self, task: str) -> str:
+        """How to ask of the CPU that ``task`` is on; a story without a kernel has none."""
+        try:
+            self.of_kind("cpu", task)
+        except Undefined:
+            return ""
+        return f'; what it holds is cpu("{task}").held'
 
     def words(self) -> list[str]:
         """The names that are words."""

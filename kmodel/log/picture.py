@@ -14,7 +14,7 @@ import attrs
 
 from kmodel.log.legend import COLOURS, Legend
 from kmodel.log.lettering import LETTER, cut, markup
-from kmodel.log.spans import Span
+from kmodel.log.spans import DOES, Span
 from kmodel.log.timeline import Arrow, Mark, Timeline
 
 LEFT: Final = 106
@@ -24,6 +24,8 @@ STRIP: Final = 16
 BAR: Final = 15
 FAULT: Final = 13
 GAP: Final = 14
+BEYOND: Final = 5
+"""Steps that a wait is drawn on after the run has ended with it."""
 SIGNS: Final = {"refused": "✕", "failed": "✕", "restart": "↻", "wrong": "!"}
 
 STYLE: Final = """
@@ -64,7 +66,8 @@ class Picture:
 
     def __init__(self, found: Timeline, caption: str) -> None:
         self._found, self._caption = found, caption
-        self.steps = max(found.last() - found.first + 1, 1)
+        self._beyond = BEYOND if found.kept() else 0
+        self.steps = max(found.last() - found.first + 1, 1) + self._beyond
         self.scale = min(14.0, max(6.0, 1000 / self.steps))
         self.width = LEFT + max(self.steps * self.scale, 560) + RIGHT
         self._legend = Legend(found, self.width - LEFT)
@@ -151,7 +154,7 @@ class Picture:
     def _rest(self, lane: _Lane, span: Span) -> str:
         # from after the step that began it to the one in which it goes on
         x, width = self._extent(span, skip=1)
-        told = {"wait": "asleep on", "sleep": "asleep on", "spin": "spins for"}[span.kind]
+        told = DOES[span.kind]
         y = lane.strip
         label = cut(span.obj, width - 8)
         plate = ""
@@ -206,6 +209,7 @@ class Picture:
 
     def _extent(self, span: Span, skip: int = 0, whole: bool = False) -> tuple[float, float]:
         first, stop = self._found.first, self._found.last() + 1
+        stop += self._beyond if span.until is None else 0
         since = max(span.since + skip, first)
         until = stop if span.until is None else min(span.until + whole, stop)
         return self.x(since), max((until - since) * self.scale, 1.5)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any, Final, Protocol
 
+from kmodel.log.closing import Closing
 from kmodel.log.record import Record, encode
 
 COLUMNS: Final[dict[str, tuple[str, str]]] = {
@@ -85,7 +85,7 @@ def refuse_unreadable(sql: str) -> None:
         raise QueryError("the question holds bytes that are no text")
 
 
-class Sqlite:
+class Sqlite(Closing):
     """The standard library's engine."""
 
     def __init__(self) -> None:
@@ -106,17 +106,6 @@ class Sqlite:
         for function in ("json_each", "json_tree"):
             # set up now: later this would look like making a table
             self._db.execute(f"SELECT 1 FROM {function}('[]')").fetchall()
-
-    def __enter__(self) -> Sqlite:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def load(self, records: Iterable[Record]) -> None:
         marks = ", ".join("?" * len(COLUMNS))

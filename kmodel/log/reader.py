@@ -20,9 +20,9 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
+from kmodel.log.closing import Closing
 from kmodel.log.damage import Broken, Damage, Line, bad_event, bad_header, parse
 from kmodel.log.record import (
     CHAIN_START,
@@ -47,7 +47,7 @@ GZIP: Final = b"\x1f\x8b"
 Wait = Callable[[], bool]
 
 
-class Reader:
+class Reader(Closing):
     """One log being read; iterate it once. Made by ``open``.
 
     ``header`` is the first record (empty if there is none to trust), ``path`` the file.
@@ -117,17 +117,6 @@ class Reader:
         if self._lines:
             self._lines.close()
 
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _begin(self, wait: Wait | None) -> None:
         try:
             found = events_file(self.path)
@@ -139,6 +128,8 @@ class Reader:
             raise unreadable(error) from error
         line = next(self._lines, None)
         if line is None:
+            if not self.path.is_file():
+                raise Broken("empty", "it is a pipe or a device, and nothing came out of it")
             raise Broken("empty", "it is empty: the run ended before it wrote its header")
         own, row = _own_sum(line.raw, HEADER.encode()), parse(line.raw)
         if not own or not row or row.get("event") != HEADER or row.get("schema") != SCHEMA:

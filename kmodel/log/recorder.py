@@ -4,7 +4,7 @@
 
     with Recorder.start(header, logs) as recorder:
         outcome = run(Execution(world, recorder, checks=True), strategy, max_steps)
-        digest = recorder.close(outcome)
+        digest = recorder.close(outcome, unable(execution))
 
 Records go through a structlog chain of this module's own; nothing global is
 configured and nothing but the header knows the time. Left without ``close``, the
@@ -16,12 +16,12 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, NoReturn
 
 import structlog
 
-from kmodel.explore.execution import Outcome
+from kmodel.explore.coroutine import goes
+from kmodel.explore.execution import Execution, Outcome
 from kmodel.log.record import (
     CHAIN_START,
     END,
@@ -33,6 +33,9 @@ from kmodel.log.record import (
     own_names,
 )
 from kmodel.log.runs import EVENTS, cannot_write, new_run, run_name
+
+HANGS: Final = ("deadlock", "lost-wakeup", "livelock", "starvation", "limit")
+"""Ends of a run that no step of it made: somebody may wait there that no event tells of."""
 
 BUFFER: Final = 1 << 16
 """Bytes kept back before the file is written: a system call an event would cost more
@@ -100,7 +103,7 @@ class Recorder:
         self._log.say(event, row)
         return seq
 
-    def close(self, outcome: Outcome) -> str:
+    def close(self, outcome: Outcome, waiting: str = "") -> str:
         """End the run with ``run.end``; return its digest. Raises ``CutShort``."""
         row = {
             "step": outcome.steps,
@@ -109,6 +112,7 @@ class Recorder:
             "message": outcome.message or None,
             "property": outcome.property or None,
             "culprits": ", ".join(outcome.culprits) or None,
+            "waiting": waiting or None,
         }
         # the digest cannot cover itself
         self._hashed(None, "", encode(ordered(row | {"event": END})))
@@ -121,12 +125,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file and self.digest is None:
             self._file.abandon()
 
@@ -141,6 +140,23 @@ class Recorder:
     def _chained(self, _logger: Any, _method: str, body: Any) -> Any:
         line, self._sum = chained(body, self._sum)
         return line
+
+
+def unable(execution: Execution) -> str:
+    """Who cannot go where a run ended, and at what: ``A at mutex.enter one, B at ...``.
+
+    A CPU that spins says nothing until it has the mutex; where it never has it, only this
+    tells. Empty where the run came to its end, or a step broke it."""
+    outcome = execution.outcome
+    if outcome is None or outcome.kind not in HANGS:
+        return ""
+    able = {
+        task.name
+        for task, op in zip(execution.world.tasks, execution.pending)
+        if op is not None and goes(op)
+    }
+    places = execution.waiting().items()
+    return ", ".join(f"{name} at {place}" for name, place in places if name not in able)
 
 
 def _order(_logger: Any, _method: str, row: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Final
 
 from kmodel.log.record import Record
 from kmodel.log.show import printable, text_of
+from kmodel.log.spans import DOES
 from kmodel.log.timeline import Timeline
 from kmodel.log.waker import Wakers
 
@@ -28,9 +29,12 @@ def mermaid(found: Timeline) -> Iterator[str]:
         yield f"    participant c{cpu} as {_mermaid(name)}"
     told = [(a.since, 0, a.giver, a.taker, a.text) for a in found.arrows]
     told += [(m.step, 1, m.cpu, m.cpu, m.text) for m in found.marks]
+    kept = found.kept()
     for span in found.spans:
-        if span.kind in ("wait", "sleep") and span.since >= found.first:
-            told.append((span.since, 2, span.cpu, span.cpu, f"asleep on {span.obj}"))
+        if span.kind in DOES and span.since >= found.first:
+            ever = " until the run ends" if kept.get(span.cpu) is span else ""
+            said = f"{DOES[span.kind]} {span.obj}{ever}"
+            told.append((span.since, 2, span.cpu, span.cpu, said))
     for step, kind, one, other, text in sorted(told):
         said = _mermaid(f"{step}: {text}")
         if kind == 0:

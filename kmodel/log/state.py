@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from kmodel.log.spans import Span
+from kmodel.log.spans import DOES, Span
 from kmodel.log.timeline import Timeline
-
-DOES: Final = {"wait": "asleep on lock", "sleep": "asleep on", "spin": "spins for"}
 
 Changes = list[list[Any]]
 """``[step, key, value]`` by step; a key begins with its kind: ``lock kernel_map``."""
@@ -73,6 +71,6 @@ def _lock(now: list[Span]) -> str:
 
 
 def _thread(now: list[Span]) -> str:
-    told = [f"{DOES[s.kind]} {s.obj}" for s in now if s.kind in DOES]
+    told = [f"{DOES[s.kind]} {'lock ' * (s.kind == 'wait')}{s.obj}" for s in now if s.kind in DOES]
     told += [f"in a fault at {s.va}" for s in now if s.kind == "fault"]
     return ", ".join(told) or "runs, or can"

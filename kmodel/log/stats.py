@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 from kmodel.log.record import Record
-from kmodel.log.spans import WAITS, Span, Spans
+from kmodel.log.spans import DOES, Kind, Span, Spans
 
 
 @attrs.frozen
@@ -77,7 +77,8 @@ class Fault:
 @attrs.define
 class Cpu:
     """Steps of the run as one CPU spent them: ``busy`` are its own; ``ready`` it could have
-    stepped, and others did (also before it began)."""
+    stepped, and others did (also before it began); ``stuck`` at an operation that could not
+    go and is no lock and no sleep."""
 
     task: str
     busy: int = 0
@@ -86,6 +87,17 @@ class Cpu:
     ready: int = 0
     ended: int = 0
     refused: int = 0
+    stuck: int = 0
+
+
+@attrs.frozen
+class Kept:
+    """Where a run went wrong at its end: a thread that does not go on, and why."""
+
+    task: str
+    kind: Kind
+    obj: str
+    since: int
 
 
 class Stats:
@@ -97,6 +109,7 @@ class Stats:
         self.locks: dict[str, Lock] = {}
         self.pools = {name: Pool(name, out, out) for name, out in pools.items()}
         self.faults: list[Fault] = []
+        self.kept: list[Kept] = []
         self.cpus = {index: Cpu(name) for index, name in enumerate(tasks)}
         self._in_fault: dict[int, Fault] = {}
         self._spans = Spans()
@@ -105,11 +118,17 @@ class Stats:
         """Count one record; they come in order."""
         self.events += 1
         self.steps = max(self.steps, record.step + (record.cpu is not None))
-        if record.cpu is None:
+        cpu, last, asleep = record.cpu, -1, False
+        if cpu is not None:
+            last, asleep = self._spans.last.get(cpu, -1), bool(self._spans.waiting(cpu))
+        ended = self._spans.feed(record)
+        if cpu is None:
             return
-        self._pass_steps(record)
-        for span in self._spans.feed(record):
+        for span in ended:
             self._ended(span, record.step)
+        if last != record.step:
+            self._cpu(record).busy += 1
+            self._pass(self._cpu(record), last, record.step, asleep, ended)
         count = _COUNTS.get(record.event)
         if count:
             count(self, record)
@@ -117,19 +136,20 @@ class Stats:
     def close(self, end: Record | None) -> None:
         """The log is over; ``end`` is its ``run.end``, if it has one."""
         self.outcome = str(end.fields.get("outcome")) if end else None
+        still = self._spans.open()
         for cpu, stats in self.cpus.items():
-            gap = self.steps - self._spans.last.get(cpu, -1) - 1
+            last = self._spans.last.get(cpu, -1)
             if stats.ended:
-                stats.ended = gap
-            elif self._spans.waiting(cpu):
-                stats.asleep += gap
-            elif self.outcome == "deadlock":
-                # it is awake and cannot step: it is at a mutex
-                stats.spinning += gap
+                stats.ended = self.steps - last - 1
             else:
-                stats.ready += gap
-        for span in self._spans.open():
+                mine = [span for span in still if span.cpu == cpu]
+                self._pass(stats, last, self.steps, bool(self._spans.waiting(cpu)), mine)
+        for span in still:
             self._ended(span, self.steps)
+            if span.kind == "spin":
+                self._lock(span.obj).contended += 1
+            if span.kind in DOES and self.outcome not in (None, "done"):
+                self.kept.append(Kept(span.task, span.kind, span.obj, span.since))
 
     def document(self) -> dict[str, Any]:
         """The numbers as JSON values."""
@@ -141,6 +161,7 @@ class Stats:
             "pools": [attrs.asdict(pool) for pool in self.pools.values()],
             "faults": [attrs.asdict(fault) for fault in self.faults],
             "cpus": [attrs.asdict(cpu) for cpu in self.cpus.values()],
+            "kept": [attrs.asdict(one) for one in self.kept],
         }
 
     def worst_locks(self) -> list[Lock]:
@@ -152,20 +173,21 @@ class Stats:
 
         return sorted(self.locks.values(), key=badness)
 
-    def _pass_steps(self, record: Record) -> None:
-        """The steps between the CPU's last one and this one."""
-        assert record.cpu is not None
-        last = self._spans.last.get(record.cpu, -1)
-        if last == record.step:
-            return
-        cpu, gap = self._cpu(record), record.step - last - 1
-        cpu.busy += 1
-        if self._spans.waiting(record.cpu):
+    @staticmethod
+    def _pass(cpu: Cpu, last: int, now: int, asleep: bool, kept: list[Span]) -> None:
+        """The steps between the CPU's last one and ``now``; ``kept`` may tell what kept it."""
+        gap = now - last - 1
+        if asleep:
             cpu.asleep += gap
-        elif record.event == "mutex.enter" and record.cause is not None:
-            cpu.spinning += gap
-        else:
-            cpu.ready += gap
+            return
+        for span in kept:
+            if span.kind in ("spin", "stuck"):
+                # it may have stood there for a while before anybody was in its way
+                waited = min(max(now - span.since - 1, 0), gap)
+                cpu.spinning += waited if span.kind == "spin" else 0
+                cpu.stuck += waited if span.kind == "stuck" else 0
+                gap -= waited
+        cpu.ready += gap
 
     def _cpu(self, record: Record) -> Cpu:
         assert record.cpu is not None
@@ -188,7 +210,7 @@ class Stats:
         fault = self._in_fault.get(span.cpu)
         if fault is None:
             return
-        if span.kind in WAITS and span.since >= fault.since:
+        if span.kind in DOES and span.since >= fault.since:
             fault.waited[span.obj] += found.steps
         elif span.kind == "fault":
             fault.steps = found.steps

@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 import attrs
 
-from kmodel.log.record import Record
-from kmodel.log.spans import Span, Spans
+from kmodel.log.record import END, Record
+from kmodel.log.spans import DOES, Span, Spans
 from kmodel.log.tables import Tables
 from kmodel.log.waker import Waker, Wakers
 
@@ -53,6 +53,7 @@ class Timeline:
 
     ``spans`` may begin before and end after; ``turns`` is who stepped; ``before`` is what the
     pools and page tables were like when the window opened, ``tables`` how that changed.
+    ``outcome`` is what ``run.end`` says, ``None`` where there is none.
     """
 
     tasks: tuple[str, ...]
@@ -67,6 +68,7 @@ class Timeline:
     before: dict[str, str] = attrs.field(factory=dict)
     tables: list[tuple[int, str, str]] = attrs.field(factory=list)
     ended: dict[int, int] = attrs.field(factory=dict)
+    outcome: str | None = None
 
     @property
     def whole(self) -> bool:
@@ -83,8 +85,14 @@ class Timeline:
         return sorted((s for s in mine if s.until != s.since), key=lambda span: span.began)
 
     def rests(self, cpu: int) -> list[Span]:
-        """Where ``cpu`` could not go on: asleep, or spinning."""
-        return [s for s in self.spans if s.cpu == cpu and s.kind in ("wait", "sleep", "spin")]
+        """Where ``cpu`` could not go on: asleep, spinning, stuck."""
+        return [s for s in self.spans if s.cpu == cpu and s.kind in DOES]
+
+    def kept(self) -> dict[int, Span]:
+        """By CPU, what kept it where the run ended, if that is in the window and went wrong."""
+        if self.outcome in (None, "done") or self.stop < self.steps:
+            return {}
+        return {s.cpu: s for s in self.spans if s.kind in DOES and s.until is None}
 
 
 def timeline(
@@ -104,6 +112,8 @@ def timeline(
             # kmodel did not write that
             continue
         waker = wakers.feed(record)
+        if record.event == END:
+            found.outcome = str(record.fields.get("outcome"))
         if record.step < since:
             tables.feed(record)
         elif record.step < stop:

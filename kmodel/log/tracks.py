@@ -8,17 +8,16 @@ and how many items of a pool are out. A flow leads from what let somebody go to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import attrs
 
 from kmodel.log.record import Record
-from kmodel.log.spans import Span, Spans
+from kmodel.log.spans import DOES, Span, Spans
 from kmodel.log.timeline import kind_of
 from kmodel.log.waker import Wakers
 
 Group = Literal["CPUs", "Faults", "Locks held"]
-VERBS: Final = {"wait": "asleep on", "sleep": "asleep on", "spin": "spins for"}
 
 
 @attrs.frozen
@@ -82,13 +81,16 @@ class _Tracks:
             yield Count(f"{name} out", 0, out)
         last = 0
         for record in records:
-            if record.cpu is not None:
+            if record.cpu is None:
+                self._spans.feed(record)
+            else:
                 last = record.step
                 yield from self._record(record, record.cpu)
         for cpu in sorted(self._turn):
             yield self._turned(cpu)
         for span in self._spans.open():
-            yield from self._span(span, last + 1)
+            # whoever is stuck where the run ends has at least a step to be seen in
+            yield from self._span(span, last + (2 if span.kind in DOES else 1))
 
     def _record(self, record: Record, cpu: int) -> Iterator[Item]:
         turn = self._turn.get(cpu)
@@ -134,7 +136,7 @@ class _Tracks:
         elif span.kind == "fault":
             yield Slice(Track("Faults", span.cpu), span.since, until, f"fault {span.va}", args)
         elif until > span.since + 1:
-            name = f"{VERBS[span.kind]} {span.obj}"
+            name = f"{DOES[span.kind]} {span.obj}"
             yield Slice(Track("CPUs", span.cpu), span.since + 1, until, name, args)
 
     def _counted(self, record: Record, before: tuple[int, int] | None) -> Iterator[Item]:

@@ -106,7 +106,7 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     END: (
         "-",
         MODEL,
-        "outcome:text message?:text property?:text culprits?:text digest:text",
+        "outcome:text message?:text property?:text culprits?:text waiting?:text digest:text",
     ),
 }
 """Event -> function, file, own fields as ``name:type``, ``name?:type`` where it may be absent.

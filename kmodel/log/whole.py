@@ -1,30 +1,48 @@
-"""Files that are there whole or not at all: written under another name, then renamed."""
+"""Files that are there whole or not at all: written under another name, then renamed; or
+copied to standard output, where ``-`` is named."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import shutil
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from kmodel.log.record import HEADER
 from kmodel.log.runs import LogError
 
+STDOUT: Final = Path("-")
+"""The name that means standard output."""
+
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of ``path`` when all went well.
+    """A file to write to, which takes the place of ``path`` when all went well; what is
+    written to ``STDOUT`` goes there then.
 
     Raises ``LogError`` where the system refuses, and for what is there and is no file (a
     device, a pipe) or is the log of a run: those must never be replaced. What was there
     before is then left."""
-    path = path.resolve()
+    if path == STDOUT:
+        with tempfile.NamedTemporaryFile() as file:
+            yield file  # type: ignore[misc]
+            file.flush()
+            with open(file.name, "rb") as whole:
+                shutil.copyfileobj(whole, sys.stdout.buffer)
+            sys.stdout.flush()
+        return
     if path.exists() and not path.is_file():
-        raise LogError(f"{path} is no regular file, and would be replaced. Name another file.")
+        raise LogError(
+            f"{path} is a pipe, a device or a directory, and not a file that can be replaced. "
+            "Name a file, or - for standard output."
+        )
+    path = path.resolve()
     if path.exists() and _is_a_log(path):
         raise LogError(f"{path} is the log of a run, and would be replaced. Name another file.")
     temporary: Path | None = None

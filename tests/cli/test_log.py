@@ -108,12 +108,12 @@ def test_an_unfinished_run_is_said_to_be_one(logs: Path) -> None:
 def test_json_is_one_document_of_what_passes(logs: Path) -> None:
     result = show(logs, RUN, "--json", "--obj", "kernel_map")
     document = json.loads(result.stdout)
-    assert list(document) == ["schema", "header", "records", "damage"]
+    assert list(document) == ["schema", "header", "records", "unfinished", "damage"]
     assert document["schema"] == "kmodel.log/1"
     assert document["header"]["scenario"] == "tiny"
     assert [row["seq"] for row in document["records"]] == [1, 2]
     assert list(document["records"][1]) == ["step", "seq", "cpu", "task", "event", "cause", "obj"]
-    assert document["damage"] is None
+    assert (document["unfinished"], document["damage"]) == (False, None)
 
 
 def test_json_of_a_damaged_run_holds_the_damage(logs: Path) -> None:
@@ -135,3 +135,31 @@ def test_help_loads_nothing_heavy() -> None:
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, stdout=subprocess.PIPE)
+
+
+def test_a_name_that_nothing_has_is_told_with_those_that_are_near(logs: Path) -> None:
+    result = show(logs, RUN, "--event", "lock.tri")
+    assert result.exit_code == 2
+    assert "There is no event 'lock.tri'. Did you mean lock.try" in result.stderr
+    result = show(logs, RUN, "--obj", "kernelmap", "--json")
+    assert "Nothing in this run is called 'kernelmap'. Did you mean kernel_map?" in result.stderr
+    assert json.loads(result.stdout)["records"] == []
+    assert "Did you mean A?" in show(logs, RUN, "--task", "a").stderr
+    # what kmodel knows, and what did not happen, is no slip
+    result = show(logs, RUN, "--event", "pool.*")
+    assert (result.exit_code, "There is no event" in result.stderr) == (0, False)
+
+
+def test_a_name_that_nothing_has_does_not_hide_damage(logs: Path) -> None:
+    cut(logs)
+    assert show(logs, RUN, "--event", "lock.tri").exit_code == 5
+
+
+@pytest.mark.parametrize("command", ["stats", "explain"])
+def test_a_document_says_that_the_run_has_no_end(logs: Path, command: str) -> None:
+    path = logs / RUN / "events.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    for name in ("show", command):
+        result = CliRunner().invoke(kmodel, ["log", name, str(path), "--json"])
+        document = json.loads(result.stdout)
+        assert (document["unfinished"], document["damage"]) == (True, None)

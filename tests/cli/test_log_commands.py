@@ -70,7 +70,7 @@ def test_stats_as_json_have_every_number(call: Commands, run: Path) -> None:
     document = call("log", "stats", run, "--json").document
     assert list(document) == [
         *("schema", "run", "outcome", "steps", "events"),
-        *("locks", "pools", "faults", "cpus", "damage"),
+        *("locks", "pools", "faults", "cpus", "kept", "unfinished", "damage"),
     ]
     assert document["schema"] == "kmodel.log-stats/1"
     vp = next(pool for pool in document["pools"] if pool["name"] == "vp pool")

@@ -7,6 +7,8 @@ import importlib.util
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,7 @@ def test_what_is_no_file_is_never_replaced(call: Commands, run: Path, tmp_path: 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     ran = call("log", "export", run, "--to", "csv", "-o", pipe)
-    assert (ran.status, "is no regular file" in ran.err) == (2, True)
+    assert (ran.status, "a pipe, a device" in ran.err) == (2, True)
     assert pipe.is_fifo()
 
 
@@ -275,3 +277,129 @@ def test_what_is_no_log_is_refused_with_five(
     ran = call("log", command, path, *more)
     assert ran.status == 5
     assert "Traceback" not in ran.err
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A logged deadlock of two CPUs that spin for each other's mutex."""
+    from stories import CROSSED
+
+    place = tmp_path_factory.mktemp("crossed")
+    (place / "crossed.py").write_text(CROSSED)
+    ran = child("run", place / "crossed.py", "--runs", 20, "--logs", place / "logs")
+    assert ran.status == 1, ran.err
+    found = [path for path in (place / "logs").iterdir() if b"deadlock" in read(path)]
+    return found[0]
+
+
+def read(run: Path) -> bytes:
+    return (run / "events.jsonl").read_bytes()
+
+
+def test_a_deadlock_on_mutexes_is_seen_in_every_view(
+    call: Commands, crossed: Path, tmp_path: Path
+) -> None:
+    assert "A0 stands at mutex.enter two" in call("log", "explain", crossed).out
+    assert "spins for two" in call("log", "stats", crossed).out
+    row = next(
+        line for line in call("log", "timeline", crossed).out.splitlines() if "  end " in line
+    )
+    assert row.split()[1:] == [
+        *("▒│", "spins", "for", "two", "▒│", "spins", "for", "one"),
+        *("░", "asleep", "on", "&uvm.pagedaemon"),
+    ]
+    kept = call("log", "stats", crossed, "--json").document["kept"]
+    assert {(one["task"], one["kind"], one["obj"]) for one in kept} >= {
+        ("A0", "spin", "two"),
+        ("B0", "spin", "one"),
+    }
+    for kind in ("mermaid", "chrome"):
+        assert call("log", "export", crossed, "--to", kind, "-o", tmp_path / kind).status == 0
+        assert "spins for two" in (tmp_path / kind).read_text()
+    assert call("log", "timeline", crossed, "--svg", tmp_path / "svg").status == 0
+    assert "A0 spins for two, from step" in (tmp_path / "svg").read_text()
+
+
+def test_a_torn_log_is_not_told_as_if_it_had_an_end(
+    call: Commands, crossed: Path, tmp_path: Path
+) -> None:
+    """The same deadlock without its end: who holds what is known, and no more is said."""
+    torn = tmp_path / "events.jsonl"
+    torn.write_bytes(read(crossed)[:-40])
+    ran = call("log", "explain", torn)
+    assert ran.status == 5
+    assert "damaged: torn" in ran.out
+    assert "Last known, at step" in ran.out
+    assert not [word for word in ("How it ends", "deadlock", "cycle", "never") if word in ran.out]
+    document = call("log", "explain", torn, "--json").document
+    assert (document["unfinished"], document["ends"]) == (True, [])
+    assert len(document["last_known"]) == 3
+    torn.write_bytes(b"".join(read(crossed).splitlines(keepends=True)[:-1]))
+    ran = call("log", "explain", torn)
+    assert (ran.status, "unfinished" in ran.out, "How it ends" in ran.out) == (0, True, False)
+
+
+def test_a_story_without_a_kernel_shows_its_waits(call: Commands, tmp_path: Path) -> None:
+    (tmp_path / "bare.py").write_text(BARE)
+    assert call("run", tmp_path / "bare.py", "--logs", tmp_path / "logs").status == 1
+    (run,) = (tmp_path / "logs").iterdir()
+    assert "stuck at buffer.take buffer" in call("log", "timeline", run).out
+    document = call("log", "stats", run, "--json").document
+    assert sum(cpu["stuck"] for cpu in document["cpus"]) > 2
+    assert "stuck" in call("log", "stats", run).out
+
+
+BARE = '''"""Two puts and three takes of a buffer of one."""
+from kmodel import Atomic, World, operation, scenario
+from kmodel.shared import shared
+
+
+@shared
+class Buffer:
+    name: str
+    items: Atomic[int]
+
+    def __init__(self):
+        self.name, self.items = "buffer", 0
+
+    @operation(lambda self: self.items > 0, event="buffer.take")
+    def take(self):
+        self.items -= 1
+
+    @operation(lambda self: self.items < 1, event="buffer.put")
+    def put(self):
+        self.items += 1
+
+
+async def producer(buffer):
+    for _ in range(2):
+        await buffer.put()
+
+
+async def consumer(buffer):
+    for _ in range(3):
+        await buffer.take()
+
+
+@scenario
+def bare(w: World) -> None:
+    buffer = Buffer()
+    w.task("P", producer, buffer)
+    w.task("C", consumer, buffer)
+'''
+
+
+@pytest.mark.parametrize("kind", ["csv", "perfetto", "sqlite", "shiviz"])
+def test_an_export_to_stdout_is_the_same_as_to_a_file(run: Path, kind: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kmodel", "log", "export", str(run), "--to", kind, "-o"]
+    subprocess.run([*command, str(tmp_path / "out")], check=True, cwd=ROOT, capture_output=True)
+    done = subprocess.run([*command, "-"], check=True, cwd=ROOT, capture_output=True)
+    assert done.stdout == (tmp_path / "out").read_bytes()
+    assert b"of 240 events read" in done.stderr
+    assert not (ROOT / "-").exists()
+
+
+def test_a_picture_goes_to_stdout(call: Commands, run: Path) -> None:
+    done = child("log", "timeline", run, "--svg", "-")
+    assert (done.status, done.out[:4], done.out[-7:]) == (0, "<svg", "</svg>\n")
+    assert call("log", "timeline", run, "--svg", "-", "--html", "-").status == 2

@@ -176,3 +176,10 @@ def test_two_objects_of_one_name_are_told_apart() -> None:
     names = Names(world)
     assert Expression("m", names).value() is one
     assert Expression('mutex("m#2")', names).value() is two
+
+
+def test_a_thread_is_a_name_in_quotes(world: World, names: Names) -> None:
+    task = world.tasks[0].name
+    with pytest.raises(ExpressionError, match=f'is a thread: write its name in quotes, "{task}"'):
+        Expression(f"{task}.held", names)
+    assert Expression(f'cpu("{task}").held', names).value() == ()

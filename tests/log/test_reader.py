@@ -332,6 +332,7 @@ def test_a_named_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) ->
     os.mkfifo(tmp_path / "pipe")
     _, damage = damaged(tmp_path / "pipe")
     assert damage.harm == "empty"
+    assert "it is a pipe or a device, and nothing came out of it" in damage.message
 
 
 def follow(path: Path, parts: Iterable[bytes]) -> list[int]:

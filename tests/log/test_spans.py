@@ -58,6 +58,36 @@ def test_spans_agree_with_the_objects_after_each_step(scenario: str, fix: str, r
     assert {"wait", "sleep"} <= seen or scenario != THREAD
 
 
+def barred(execution: Execution) -> set[int]:
+    """Who stands at a mutex that another holds."""
+    return {
+        task
+        for task, op in enumerate(execution.pending)
+        if op is not None and op[0].event == "mutex.enter" and op[1].owner is not None
+    }
+
+
+def test_a_cpu_spins_exactly_since_it_could_not_go() -> None:
+    spun = 0
+    for seed, (scenario, fix) in enumerate(CASES * 2):
+        case = Case.of(scenario, {}, fix)
+        tasks = tuple(task.name for task in case.build().tasks)
+        recorder = Recorder.start(Header(scenario=scenario, tasks=tasks), keep=True)
+        spans, fed, since = Spans(), 0, dict[int, int]()
+        for step, execution in enumerate(steps(case, recorder, seed)):
+            ended = [s for record in recorder.records[fed:] for s in spans.feed(record)]
+            fed = len(recorder.records)
+            stepped = execution.choices[-1]
+            truly = since.pop(stepped, None)
+            assert [s.since for s in ended if s.kind == "spin"] == (
+                [] if truly is None else [truly]
+            )
+            spun += truly is not None
+            for task in barred(execution):
+                since.setdefault(task, step)
+    assert spun > 20
+
+
 def feed(*records: Record) -> list[Span]:
     spans = Spans()
     return [ended for record in records for ended in spans.feed(record)] + spans.open()
@@ -81,6 +111,47 @@ def test_a_spin_is_told_by_its_cause_and_begins_where_the_mutex_was_reached() ->
         ("hold", "A", 0, 4),
         ("spin", "B", 1, 6),
         ("hold", "B", 6, 8),
+    ]
+
+
+def test_a_mutex_that_was_free_is_not_spun_for_before_another_takes_it() -> None:
+    ended = feed(
+        said(1, 1, "task.start", ""),
+        said(3, 0, "mutex.enter", "m"),
+        said(4, 0, "mutex.leave", "m"),
+        said(6, 0, "mutex.enter", "m"),
+        said(8, 0, "mutex.leave", "m"),
+        said(9, 1, "mutex.enter", "m", cause=8),
+    )
+    assert [(s.since, s.until) for s in ended if s.kind == "spin"] == [(3, 9)]
+
+
+def end(waiting: str) -> Record:
+    return Record(9, 9, None, None, "run.end", None, None, None, {"waiting": waiting})
+
+
+def test_who_never_goes_on_is_named_by_the_end_of_the_run() -> None:
+    found = feed(
+        said(0, 0, "mutex.enter", "one"),
+        said(1, 1, "task.start", ""),
+        said(2, 1, "mutex.enter", "two, or three"),
+        end("A at mutex.enter two, or three, B at buffer.take buffer"),
+    )
+    assert [(s.kind, s.task, s.obj, s.since, s.until) for s in found if s.kind != "hold"] == [
+        ("spin", "A", "two, or three", 2, None),
+        ("stuck", "B", "buffer.take buffer", 2, None),
+    ]
+    assert not [s for s in feed(said(0, 0, "task.start", ""), end("nonsense")) if s.until is None]
+
+
+def test_an_operation_of_a_story_s_own_was_waited_for_if_something_let_it_go() -> None:
+    ended = feed(
+        said(2, 0, "buffer.put", "b"),
+        said(5, 1, "buffer.take", "b"),
+        said(7, 0, "buffer.put", "b", cause=5),
+    )
+    assert [(s.kind, s.task, s.obj, s.since, s.until) for s in ended] == [
+        ("stuck", "A", "buffer.put b", 2, 7)
     ]
 
 

@@ -118,13 +118,20 @@ def test_what_the_log_does_not_see_the_end_of_is_open() -> None:
     assert stats.outcome is None
 
 
-def test_in_a_deadlock_whoever_is_awake_spins() -> None:
-    stats = lock(said(0, 0, "task.start"), said(1, 1, "lock.acquire", False))
-    end = Record(2, 2, None, None, "run.end", None, None, None, {"outcome": "deadlock"})
+def test_whoever_spins_where_the_run_ends_does_so_since_the_mutex_was_taken() -> None:
+    """It reached the mutex at step 0; another took it at 2, and nobody ever lets go."""
+    stats = lock(said(0, 0, "task.start"), said(2, 1, "mutex.enter"), said(5, 1, "page.free"))
+    fields = {"outcome": "deadlock", "waiting": "A at mutex.enter l, B at swap.written s"}
+    end = Record(6, 9, None, None, "run.end", None, None, None, fields)
     stats.add(end)
     stats.close(end)
-    assert (stats.cpus[0].spinning, stats.cpus[1].asleep) == (1, 0)
-    assert Outcome("deadlock", 2).steps == stats.steps
+    assert (stats.cpus[0].ready, stats.cpus[0].spinning) == (2, 3)
+    assert (stats.locks["l"].contended, stats.locks["l"].longest_wait) == (
+        1,
+        Longest(4, "A", 2, True),
+    )
+    assert stats.cpus[1].stuck == 0
+    assert Outcome("deadlock", 6).steps == stats.steps
 
 
 def test_a_fault_is_told_what_it_waited_for() -> None:

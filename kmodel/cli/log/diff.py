@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kmodel.cli.log.columns import aligned
-from kmodel.cli.log.run import Refused, caption, damage_of, opened
+from kmodel.cli.log.run import Refused, caption, end_if_damaged, logs_option, opened, state_of
+from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
     from kmodel.log.parting import Parting, Row
@@ -34,22 +35,16 @@ ROWS = 12
     is_flag=True,
     help="Instead of OTHER: search the passing run that parts last from RUN, a failure.",
 )
-@click.option(
-    "--logs",
-    type=click.Path(path_type=Path),
-    default="logs",
-    show_default=True,
-    help="Where runs are, and the passing run is written.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@logs_option
+@as_json
 def diff(run: str, other: str | None, nearest_passing: bool, logs: Path, as_json: bool) -> None:
     """Show where RUN and OTHER part: the first event that differs, and what each then did.
 
     Meant for one scenario under another schedule, seed or fix. "=" are the last events that
     both have; below, RUN is to the left. Then come the numbers of "kmodel log stats" that differ.
     --nearest-passing follows the failing schedule as long as it can, and goes another way at the
-    last step from which a run ends well; that run is logged and compared. It runs the scenario
-    named in the log.
+    last step from which a run ends well; that run is logged under --logs and compared. It
+    runs the scenario named in the log.
 
     Exit status: 0 compared, 2 no such run, or RUN did not fail, 4 no passing run was found,
     5 a log is damaged (all before is compared) or does not fit the model.
@@ -84,8 +79,7 @@ def _nearest(run: str, logs: Path) -> tuple[str, list[str]]:
     from kmodel.rerun import Rerun
 
     with opened(run, logs) as log, pure():
-        if not log.header:
-            sys.exit(5)
+        end_if_damaged(log)
         again = Rerun(log)
         for _ in again:
             pass
@@ -190,7 +184,7 @@ def _print_json(left: Reader, right: Reader, found: Parting, said: list[str]) ->
         "left": [record.row() for record in found.sides[0]],
         "right": [record.row() for record in found.sides[1]],
         "numbers": [dict(zip(("name", "left", "right"), row)) for row in rows[1]],
-        "damage": [damage_of(left), damage_of(right)],
+        **{key: [value, state_of(right)[key]] for key, value in state_of(left).items()},
     }
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")

@@ -13,7 +13,8 @@ import click
 
 from kmodel.cli.amount import Amount
 from kmodel.cli.log.columns import aligned
-from kmodel.cli.log.run import UNFINISHED, Refused, caption, damage_of, of_a_run, opened
+from kmodel.cli.log.run import UNFINISHED, Refused, caption, of_a_run, opened, state_of
+from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
     from kmodel.log.expression import Expression
@@ -41,16 +42,18 @@ TOO_LONG = 4
     show_default=True,
     help="Then it stops, at a step that is named.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@as_json
 def evaluate(
     run: str, logs: Path, expression: str | None, names: bool, max_seconds: float, as_json: bool
 ) -> None:
     """Run RUN again and show where the value of EXPRESSION changes.
 
     EXPRESSION is an expression of Python over the shared objects of the scenario; it can
-    look and do nothing else. Tasks are their names. An object whose name is no word is
-    found by its kind: mutex("vp.pr_mtx"). There are len, any, all, min, max, sum, and
-    bits, which counts the ones of a number. The scenario named in the log is run.
+    look and do nothing else. An object whose name is no word is found by its kind:
+    mutex("vp.pr_mtx"). A thread is its name in quotes, wherever an object holds one: "A" in
+    channel("&uvmexp.free").sleepers; in a kernel's story, cpu("A").held are the locks that it
+    holds. There are len, any, all, min, max, sum, and bits, which counts the ones of a
+    number. The scenario named in the log is run.
 
     Exit status: 0 shown, 2 no such run or a wrong expression, 4 --max-seconds was not
     enough, 5 the log is damaged or does not fit the model (all before is shown).
@@ -155,7 +158,10 @@ def _print_json(reader: Reader, expression: str, watched: Watched) -> None:
             row = {"step": record.step, "value": value, "seq": record.seq}
             row |= {"task": record.task, "event": record.event, "obj": record.obj}
         out.write((",\n" if number else "\n") + json.dumps(row))
-    rest = {"steps": watched.steps, "complete": not watched.late, "damage": damage_of(reader)}
+    rest = {"steps": watched.steps, "complete": not watched.late} | state_of(reader)
+    if watched.late:
+        # it has not been read to its end
+        rest["unfinished"] = None
     out.write("\n], " + json.dumps(rest)[1:] + "\n")
 
 

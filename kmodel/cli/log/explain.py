@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kmodel.cli.log.run import UNFINISHED, caption, damage_of, of_a_run, opened
+from kmodel.cli.log.run import UNFINISHED, caption, of_a_run, opened, state_of
+from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
     from kmodel.explain.chronicle import Chronicle
@@ -27,7 +28,7 @@ WIDTH = 100
 
 @click.command()
 @of_a_run
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, with every sentence.")
+@as_json
 def explain(run: str, logs: Path, as_json: bool) -> None:
     """Tell RUN in sentences: who held what, who waited for whom, what failed and why.
 
@@ -35,7 +36,8 @@ def explain(run: str, logs: Path, as_json: bool) -> None:
     left out, and counted. A run that broke something ends with how: the cycle of a deadlock,
     the wakeup that was missed, the loop that goes round; for that the scenario named in
     the log is run again. If that cannot be (the model has changed since), the records alone
-    have to do, and it says so.
+    have to do, and it says so. Of a log that is damaged or has no end, only what was so where
+    the records stop is told: what came of it nobody knows.
 
     \b
     Examples:
@@ -58,9 +60,9 @@ def explain(run: str, logs: Path, as_json: bool) -> None:
                 "outcome": _outcome(told, reader),
                 "happened": [str(sentence) for sentence in told.sentences()],
                 "left_out": told.lost,
-                "ends": ends,
-                "damage": damage_of(reader),
-            }
+                "ends": ends if reader.finished else [],
+                "last_known": [] if reader.finished else ends,
+            } | state_of(reader)
             json.dump(document, sys.stdout, indent=2)
             sys.stdout.write("\n")
         else:
@@ -68,29 +70,31 @@ def explain(run: str, logs: Path, as_json: bool) -> None:
 
 
 def _outcome(told: Chronicle, reader: Reader) -> str:
-    if told.end is None:
-        cut = "damaged" if reader.damage else UNFINISHED
-        return f"{cut}; {told.steps:,} steps"
+    if not reader.finished:
+        cut = f"damaged: {reader.damage.harm}" if reader.damage else UNFINISHED
+        return f"{cut}; the first {told.steps:,} steps are known"
+    assert told.end is not None
     fields = told.end.fields
     said = f": {fields['message']}" if fields.get("message") else ""
     return f"{fields.get('outcome')} after {told.steps:,} steps{said}"
 
 
 def _ends(told: Chronicle, reader: Reader) -> list[str]:
-    """How it ends; of a run that is cut short, where everybody is."""
+    """How it ends; of a log that is cut short, where everybody was."""
     from kmodel.explain.logged import ending
     from kmodel.explore.schedule import TokenError
     from kmodel.explore.tree import Divergence
 
     found: list[str] = []
-    if told.end is not None and reader.damage is None:
-        if told.end.fields.get("outcome") == "done":
-            return []
-        try:
-            found = ending(reader.path, reader.header, told.end)
-        except (TokenError, Divergence) as error:
-            found = [f"(From the records alone: the run cannot be made again, {error}.)"]
-    if told.end is not None and told.end.fields.get("outcome") == "leak":
+    if told.end is None or not reader.finished:
+        return told.so_far()
+    if told.end.fields.get("outcome") == "done":
+        return []
+    try:
+        found = ending(reader.path, reader.header, told.end)
+    except (TokenError, Divergence) as error:
+        found = [f"(From the records alone: the run cannot be made again, {error}.)"]
+    if told.end.fields.get("outcome") == "leak":
         pool = str(told.end.fields.get("message", "")).partition(":")[0]
         found += told.dropped(pool)
     return found if len(found) > 1 else [*found, *told.ends()]
@@ -106,8 +110,11 @@ def page(told: Chronicle, reader: Reader, ends: list[str]) -> list[str]:
             last.append(f"  ... and {len(ends) - number} sentences more (--json has all)")
             break
         last += lines
-    if last:
+    if last and reader.finished:
         last = ["", "How it ends", *last]
+    elif last:
+        title = f"Last known, at step {told.steps - 1}; what came after that is not in the log"
+        last = ["", title, *last]
     return head + _happened(told, PAGE - len(head) - len(last)) + last
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from kmodel.cli.log.run import Refused, opened
+from kmodel.cli.log.run import Refused, logs_option, opened
 
 if TYPE_CHECKING:
     from kmodel.log.reader import Reader
@@ -19,17 +19,12 @@ TRACES = ("perfetto", "chrome")
 TABLES = ("csv", "sqlite", "parquet", "duckdb")
 TEXTS = ("mermaid", "shiviz", "lnav")
 FORMAT = "lnav-format"
+READABLE = ("chrome", "csv", *TEXTS)
 
 
 @click.command()
 @click.argument("run", required=False)
-@click.option(
-    "--logs",
-    type=click.Path(path_type=Path),
-    default="logs",
-    show_default=True,
-    help="Where runs are.",
-)
+@logs_option
 @click.option(
     "--to",
     "to",
@@ -38,7 +33,9 @@ FORMAT = "lnav-format"
     help="For which program.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write."
+    *("-o", "--output"),
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write; - for standard output.",
 )
 @click.option("--since", type=click.IntRange(0), default=0, metavar="STEP", help="From this step.")
 @click.option("--until", type=click.IntRange(0), metavar="STEP", help="To this step.")
@@ -89,8 +86,10 @@ def _format(output: Path | None) -> None:
 def _write(reader: Reader, to: str, output: Path, since: int, until: int | None) -> None:
     from kmodel.log.filter import Filter
     from kmodel.log.query import QueryError
-    from kmodel.log.whole import written
+    from kmodel.log.whole import STDOUT, written
 
+    if output == STDOUT and to not in READABLE and sys.stdout.isatty():
+        raise click.UsageError(f"{to} is not for a terminal: name a file with -o, or use a pipe.")
     window = Filter(since=since, until=until)
     records = (record for record in reader if window.passes(record))
     try:
@@ -113,7 +112,7 @@ def _write(reader: Reader, to: str, output: Path, since: int, until: int | None)
                 _lines(_text(reader, records, to, since, until), file)
     except QueryError as error:
         raise Refused(f"{error}.") from error
-    click.echo(f"{to}: {output}, of {reader.records:,} events read")
+    click.echo(f"{to}: {output}, of {reader.records:,} events read", err=output == STDOUT)
 
 
 def _trace(reader: Reader, records: Iterable[Record], to: str, file: BinaryIO) -> None:

@@ -13,7 +13,8 @@ import click
 
 from kmodel.cli.amount import Amount
 from kmodel.cli.log.columns import aligned
-from kmodel.cli.log.run import Refused, damage_of, of_a_run, opened
+from kmodel.cli.log.run import Refused, of_a_run, opened, state_of
+from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
     from kmodel.log.reader import Reader
@@ -44,7 +45,7 @@ WIDEST = 80
     show_default=True,
     help="Then the question is stopped.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@as_json
 def query(
     run: str, logs: Path, sql: str, engine: str, limit: int, max_seconds: float, as_json: bool
 ) -> None:
@@ -112,5 +113,5 @@ def _print_json(
     for number, row in enumerate(islice(rows, limit)):
         out.write((",\n" if number else "\n") + json.dumps(list(map(plain, row))))
     more = next(rows, None) is not None
-    rest = {"truncated": more, "damage": damage_of(reader)}
+    rest = {"truncated": more} | state_of(reader)
     out.write("\n], " + json.dumps(rest)[1:] + "\n")

@@ -16,20 +16,18 @@ if TYPE_CHECKING:
 DAMAGED = 5
 
 
+logs_option = click.option(
+    "--logs",
+    type=click.Path(path_type=Path),
+    default="logs",
+    show_default=True,
+    help="Where runs are.",
+)
+
+
 def of_a_run(command: Callable[..., Any]) -> Callable[..., Any]:
     """RUN, and where runs are."""
-    for option in (
-        click.option(
-            "--logs",
-            type=click.Path(path_type=Path),
-            default="logs",
-            show_default=True,
-            help="Where runs are.",
-        ),
-        click.argument("run"),
-    ):
-        command = option(command)
-    return command
+    return click.argument("run")(logs_option(command))
 
 
 @contextmanager
@@ -44,10 +42,15 @@ def opened(run: str, logs: Path, wait: Wait | None = None) -> Iterator[Reader]:
         raise click.UsageError(str(error)) from error
     with Reader.open(path, wait) as reader:
         yield reader
-        if reader.damage:
-            sys.stdout.flush()
-            click.echo(f"kmodel log: {reader.damage.message}", err=True)
-            sys.exit(DAMAGED)
+        end_if_damaged(reader)
+
+
+def end_if_damaged(reader: Reader) -> None:
+    """Say what is wrong with a log, if anything is, and end the command."""
+    if reader.damage:
+        sys.stdout.flush()
+        click.echo(f"kmodel log: {reader.damage.message}", err=True)
+        sys.exit(DAMAGED)
 
 
 def caption(reader: Reader) -> str:
@@ -62,11 +65,12 @@ def caption(reader: Reader) -> str:
 UNFINISHED = "unfinished: no run.end; the run was cut short, or still goes on"
 
 
-def damage_of(reader: Reader) -> dict[str, Any] | None:
-    """The damage as a JSON value."""
+def state_of(reader: Reader) -> dict[str, Any]:
+    """Whether the log is whole, as JSON values: how every document of a log ends."""
     import attrs
 
-    return attrs.asdict(reader.damage) if reader.damage else None
+    damage = attrs.asdict(reader.damage) if reader.damage else None
+    return {"unfinished": reader.end is None, "damage": damage}
 
 
 class Refused(click.ClickException):

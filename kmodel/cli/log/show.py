@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kmodel.cli.log.run import UNFINISHED, caption, damage_of, of_a_run, opened
+from kmodel.cli.log.run import UNFINISHED, caption, of_a_run, opened, state_of
+from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
     from kmodel.log.filter import Filter
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from kmodel.log.record import Record
 
 SCHEMA = "kmodel.log/1"
+
+MISNAMED = 2
+"""How it ends if an event was asked for that there is not."""
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks at a log that is being followed."""
@@ -33,7 +37,7 @@ LOOK_AGAIN = 0.1
 @click.option("--since", type=click.IntRange(min=0), metavar="STEP", help="From this step on.")
 @click.option("--until", type=click.IntRange(min=0), metavar="STEP", help="To this step.")
 @click.option("--follow", is_flag=True, help="Wait for more until run.end (or Ctrl-C).")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@as_json
 def show(
     run: str,
     logs: Path,
@@ -52,7 +56,8 @@ def show(
     be repeated: any of them fits. "<- 37" names the event (seq) that let this one happen.
     A run writes its log in blocks of 64 KiB, and so --follow gets it.
 
-    Exit status: 0 shown, 2 no such run, 5 the file is damaged (all before is shown).
+    Exit status: 0 shown, 2 no such run, CPU, task or event, 5 the file is damaged (all
+    before is shown).
 
     \b
     Examples:
@@ -66,11 +71,13 @@ def show(
     with opened(run, logs, _wait if follow else None) as reader:
         cpus = _cpus(reader, cpu)
         _refuse_unknown(reader, task)
-        wanted = Filter(cpus, task, event, obj, since, until)
+        passing = Passing(reader, Filter(cpus, task, event, obj, since, until))
         if as_json:
-            _print_json(reader, wanted)
+            _print_json(passing)
         else:
-            _print_columns(reader, wanted)
+            _print_columns(passing)
+    if passing.misnamed():
+        sys.exit(MISNAMED)
 
 
 def _wait() -> bool:
@@ -95,39 +102,71 @@ def _cpus(reader: Reader, given: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _refuse_unknown(reader: Reader, tasks: tuple[str, ...]) -> None:
+    from kmodel.log.near import near
+
     names = reader.tasks
     for task in tasks:
         if names and task not in names:
-            raise click.UsageError(f"There is no task {task!r}: this run has {', '.join(names)}.")
+            known = f"this run has {', '.join(names)}"
+            raise click.UsageError(f"There is no task {task!r}: {known}.{near(task, names)}")
 
 
-def _passing(reader: Reader, wanted: Filter, counted: list[int]) -> Iterator[Record]:
-    for record in reader:
-        if wanted.passes(record):
-            counted[0] += 1
-            yield record
+class Passing:
+    """The records that pass a filter: iterate it once. ``shown`` counts them."""
+
+    def __init__(self, reader: Reader, wanted: Filter) -> None:
+        from kmodel.log.near import Seen
+
+        self.reader, self.shown = reader, 0
+        self._wanted, self._seen = wanted, Seen()
+
+    def __iter__(self) -> Iterator[Record]:
+        named = self._wanted.event or self._wanted.obj
+        for record in self.reader:
+            if named:
+                self._seen.add(record)
+            if self._wanted.passes(record):
+                self.shown += 1
+                yield record
+
+    def misnamed(self) -> bool:
+        """Say which names nothing in the log has, and what is near. True if there is an event
+        among them that kmodel does not know either."""
+        from kmodel.event import EVENTS
+        from kmodel.log.near import hint, lacking
+
+        if not self.reader.header:
+            return False
+        events, objects = self._seen.events, self._seen.objects
+        slips = lacking(lacking(self._wanted.event, events), set(EVENTS))
+        for glob in slips:
+            here = hint(glob, events | set(EVENTS))
+            click.echo(f"There is no event {glob!r}. {here}", err=True)
+        for glob in lacking(self._wanted.obj, objects):
+            click.echo(f"Nothing in this run is called {glob!r}. {hint(glob, objects)}", err=True)
+        return bool(slips)
 
 
-def _print_columns(reader: Reader, wanted: Filter) -> None:
+def _print_columns(passing: Passing) -> None:
     from kmodel.log.show import print_lines
 
+    reader = passing.reader
     if not reader.header:
         return
-    shown = [0]
     click.echo(caption(reader))
-    print_lines(_passing(reader, wanted, shown), reader.tasks)
+    print_lines(passing, reader.tasks)
     if reader.damage is None and reader.end is None:
         click.echo(f"--- {UNFINISHED} ---")
-    if not shown[0]:
+    if not passing.shown:
         click.echo(f"None of the {reader.records} events read passes the filter.", err=True)
 
 
-def _print_json(reader: Reader, wanted: Filter) -> None:
+def _print_json(passing: Passing) -> None:
     """Written as it is read: the document may be larger than memory."""
-    out = sys.stdout
+    out, reader = sys.stdout, passing.reader
     header = json.dumps(reader.header or None)
     out.write(f'{{"schema": {json.dumps(SCHEMA)}, "header": {header}, "records": [')
-    for number, record in enumerate(_passing(reader, wanted, [0])):
+    for number, record in enumerate(passing):
         out.write((",\n" if number else "\n") + json.dumps(record.row()))
-    out.write(f'\n], "damage": {json.dumps(damage_of(reader))}}}\n')
+    out.write("\n], " + json.dumps(state_of(reader))[1:] + "\n")
     out.flush()

@@ -6,12 +6,13 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kmodel.cli.log.columns import aligned
-from kmodel.cli.log.run import UNFINISHED, caption, damage_of, of_a_run, opened
+from kmodel.cli.log.run import UNFINISHED, caption, of_a_run, opened, state_of
+from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
     from kmodel.log.reader import Reader
@@ -25,13 +26,14 @@ FAULTS = 20
 
 @click.command()
 @of_a_run
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, with every fault.")
+@as_json
 def stats(run: str, logs: Path, as_json: bool) -> None:
     """Sum RUN up: its locks, its pools, its faults, its CPUs.
 
     Lengths are in steps. "contended" had to sleep or spin for the lock, "refused" is a try
     that failed. A hold or a wait that the log does not see the end of has a "+". Of a CPU's
-    steps, "busy" are its own; while "ready" it could have stepped and others did.
+    steps, "busy" are its own; while "ready" it could have stepped and others did. A run that
+    went wrong ends with a table of who could not go on, since when.
 
     \b
     Examples:
@@ -47,17 +49,17 @@ def stats(run: str, logs: Path, as_json: bool) -> None:
         found.close(reader.end)
         if as_json:
             document = {"schema": SCHEMA, "run": str(reader.path)} | found.document()
-            json.dump(document | {"damage": damage_of(reader)}, sys.stdout, indent=2)
+            json.dump(document | state_of(reader), sys.stdout, indent=2)
             sys.stdout.write("\n")
         elif reader.header:
             click.echo("\n".join(report(reader, found)))
 
 
 def report(reader: Reader, found: Stats) -> list[str]:
-    """Four tables; those that would be empty are left out."""
+    """Five tables; those that would be empty are left out."""
     ended = found.outcome or UNFINISHED
     lines = [caption(reader), f"{ended}; {found.steps:,} steps, {found.events:,} events"]
-    for table in (_locks(found), _pools(found), _faults(found), _cpus(found)):
+    for table in (_locks(found), _pools(found), _faults(found), _cpus(found), _kept(found)):
         lines += ["", *table] if table else []
     return lines
 
@@ -114,12 +116,28 @@ def _faults(found: Stats) -> list[str]:
 
 
 def _cpus(found: Stats) -> list[str]:
-    rows = [
-        (cpu.task, cpu.busy, cpu.asleep, cpu.spinning, cpu.ready, cpu.ended, cpu.refused)
-        for cpu in found.cpus.values()
-    ]
-    head = ("cpu", "busy", "asleep", "spinning", "ready", "ended", "refused tries")
-    return aligned(head, rows) if rows else []
+    cpus = found.cpus.values()
+    columns: dict[str, list[Any]] = {
+        "cpu": [cpu.task for cpu in cpus],
+        "busy": [cpu.busy for cpu in cpus],
+        "asleep": [cpu.asleep for cpu in cpus],
+        "spinning": [cpu.spinning for cpu in cpus],
+        "stuck": [cpu.stuck for cpu in cpus],
+        "ready": [cpu.ready for cpu in cpus],
+        "ended": [cpu.ended for cpu in cpus],
+        "refused tries": [cpu.refused for cpu in cpus],
+    }
+    if not any(columns["stuck"]):
+        # only a story of one's own waits for more than locks and wakeups
+        del columns["stuck"]
+    return aligned(list(columns), list(zip(*columns.values()))) if cpus else []
+
+
+def _kept(found: Stats) -> list[str]:
+    from kmodel.log.spans import DOES
+
+    rows = [(one.task, f"{DOES[one.kind]} {one.obj}", one.since) for one in found.kept]
+    return aligned(("cpu", "where the run ends", "since step"), rows) if rows else []
 
 
 def _longest(span: Longest | None) -> str:

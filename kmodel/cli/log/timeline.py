@@ -33,7 +33,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="STEP",
     help="To this step  [default: 200 of them].",
 )
-@click.option("--svg", type=FILE, metavar="FILE", help="Write a picture instead.")
+@click.option("--svg", type=FILE, metavar="FILE", help="Write a picture instead; - to stdout.")
 @click.option(
     "--html",
     type=FILE,
@@ -67,6 +67,8 @@ def timeline(
 
     if until is not None and until < since:
         raise click.UsageError(f"--until {until} is before --since {since}.")
+    if svg == html == Path("-"):
+        raise click.UsageError("Only one of --svg and --html can go to standard output.")
     if (svg or html) and until is not None and until - since >= MOST:
         raise click.UsageError(f"A picture has at most {MOST} steps: choose them with --since.")
     with opened(run, logs) as reader:
@@ -77,7 +79,7 @@ def timeline(
             _write(found, caption(reader), svg, html, reader)
         else:
             _print(found, reader, width)
-        click.echo(_left_out(found, reader))
+        click.echo(_left_out(found, reader), err=Path("-") in (svg, html))
 
 
 def _write(
@@ -85,16 +87,16 @@ def _write(
 ) -> None:
     from kmodel.log.picture import Picture
     from kmodel.log.webpage import webpage
-    from kmodel.log.whole import written
+    from kmodel.log.whole import STDOUT, written
 
     if svg:
         with written(svg) as file:
             file.write(Picture(found, title).svg().encode())
-        click.echo(f"picture: {svg}")
+        click.echo(f"picture: {svg}", err=svg == STDOUT)
     if html:
         with written(html) as file:
             file.write(webpage(found, title, _left_out(found, reader)).encode())
-        click.echo(f"page: {html}")
+        click.echo(f"page: {html}", err=html == STDOUT)
 
 
 def _print(found: Timeline, reader: Reader, width: int | None) -> None:
