@@ -15,8 +15,11 @@ from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
 from kmodel.param import PAGE_SHIFT, STOCK_ITEMS, KernelParams, contradictions
+from kmodel.pmap.checks import resident_drifts
+from kmodel.pmap.kernel import KernelPmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Vp
+from kmodel.pmap.pv import PvLists
 from kmodel.point import Task
 from kmodel.properties import add_check
 from kmodel.settings import UsageError
@@ -44,6 +47,8 @@ class Machine:
             self.physmem = PhysMem(params)
             self._km = KernelMemory(params, self.physmem)
             pools = PmapPools(params, self._km, self._km.single(STOCK_ITEMS))
+            if params.kernel_pmap:
+                self._enter_kernel(pools)
             anons = AnonPool(self._km.single(STOCK_ITEMS))
             swap = Swap(params)
             self.kernel = Kernel(params, self.physmem, swap, self._km, anons, pools, fix)
@@ -84,6 +89,13 @@ class Machine:
             raise UsageError("Parameters that cannot be: nothing is on swap yet; raise swap_used")
         space.map.amap.slots[va >> PAGE_SHIFT] = Anon(self._boot_anon(), None)
 
+    def know_mappings(self) -> None:
+        """Pages know where they are mapped, as with ``pv_lists=true``. Before any process."""
+        pools = self.kernel.pmap_pools
+        if pools.pv is None:
+            with self.world:
+                pools.pv = PvLists(self.params.npages)  # type: ignore[misc]
+
     def must(self, *names: str) -> None:
         """Ask for properties of ``properties.PROPERTIES`` that are checks of states."""
         for name in names:
@@ -122,6 +134,11 @@ class Machine:
         if self.params.pageout:
             self.world.task("aiodoned", daemon.uvm_aiodone_daemon, obliged=False, daemon=True)
         return self.world
+
+    def _enter_kernel(self, pools: PmapPools) -> None:
+        """The kernel's pmap, where all that must know it finds it."""
+        pmap = KernelPmap(self.params, pools, self.physmem, self.kernel_map.npages)
+        pools.kernel = self._km.pmap = self.kernel_map.pmap = pmap  # type: ignore[misc]
 
     def _boot(self) -> None:
         p, pools = self.params, self.kernel.pmap_pools
@@ -183,6 +200,11 @@ class Machine:
         pted = vp.spare() if pools.inline else pools.pted(pools.pted_pool.boot_take())
         pted.live, pted.pte = True, (page, True)
         space.pmap.link(vp, va, 3, pted)
+        space.pmap.resident_count += 1
+        if pools.pv is not None:
+            pools.pv.boot(page, space.pmap, va, pted)
+        if space.pmap.mmu is not None:
+            space.pmap.mmu.boot(va, page, True)
 
     def _standing_checks(self) -> None:
         self.world.check("no leak", self._leak, when="end", kind="leak")
@@ -202,15 +224,8 @@ class Machine:
         return None
 
     def _check_space(self, space: Space) -> None:
-        pmap = space.pmap
         self.world.check(
-            f"resident_count of {space.name}",
-            lambda: (
-                None
-                if pmap.exact
-                else (f"resident_count of {pmap.name} differs from its number of valid descriptors")
-            ),
-            judged=False,
+            f"resident_count of {space.name}", partial(resident_drifts, space.pmap), judged=False
         )
         self.world.check(
             f"kills in {space.name}",
@@ -258,7 +273,8 @@ class Machine:
             if isinstance(pool.allocator, SinglePages)
         )
         behind = pools.memory.held() + self._km.cache.held() + singles
-        used = self.physmem.others + behind + resident
+        grown = pools.kernel.taken if pools.kernel is not None else 0
+        used = self.physmem.others + behind + resident + grown
         if self.physmem.npages - self.physmem.nfree() != used:
             return (
                 f"{self.physmem.npages - self.physmem.nfree()} pages are taken, and {used} are "

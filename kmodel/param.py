@@ -102,6 +102,23 @@ class KernelParams:
     )
     npages: int = size(64, 4, 4096, "physical pages")
     fragmented: bool = switch("every second page that boot left free is somebody else's, for good")
+    pv_lists: bool = switch(
+        "pages know where they are mapped (pv lists), and users of a pmap are counted: what "
+        "pmap_page_protect needs"
+    )
+    kernel_pmap: bool = switch(
+        "the kernel's own pmap is modelled: kernel_map's addresses are entered in it, and it grows"
+    )
+    kva_boot: int = size(
+        256, 0, 256, "pages of kernel_map that have descriptors at boot (kernel_pmap)"
+    )
+    tlb: bool = switch("the hardware's half of page tables, and what TLBs remember, is modelled")
+    table_reclaim: str = choice(
+        "never",
+        ("never", "last", "all"),
+        "page tables that become empty are freed at once: none (as in the kernel), those of the "
+        "last level, or all but the top one",
+    )
     pageout: bool = switch(
         "the page daemon writes pages to swap; off, nothing is on the page queues"
     )
@@ -127,6 +144,11 @@ def contradictions(p: KernelParams) -> list[str]:
         wrong.append(
             "pool_memory=intrsafe and pmap_pools=wrapper: no wrapper over that map is modelled"
         )
+    if p.pool_memory != "kernel_map" and p.kernel_pmap:
+        wrong.append(
+            f"pool_memory={p.pool_memory} and kernel_pmap: only kernel_map's addresses are entered "
+            "in the kernel's pmap"
+        )
     if p.reserve_kernel >= p.npages:
         wrong.append(f"reserve_kernel ({p.reserve_kernel}) must be below npages ({p.npages})")
     if p.reserve_pagedaemon > p.reserve_kernel:
@@ -149,6 +171,8 @@ def _too_small(p: KernelParams) -> list[str]:
     if p.pool_memory == "kernel_map":
         needs.append(("kva_pages", 2 * tables, "vp_stock"))
         needs.append(("entry_stock", tables, "vp_stock"))
+    if p.kernel_pmap:
+        needs.append(("kva_boot", 2 * tables, "vp_stock"))
     if p.pool_memory == "intrsafe":
         needs.append(("kmem_pages", 2 * tables, "vp_stock"))
     needs.append(("header_stock", tables, "vp_stock"))

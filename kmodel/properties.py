@@ -7,15 +7,15 @@ for those that it needs (``Machine.must``). Numbers are those of the kernel fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
 from kmodel.fault import Kernel, Space
-from kmodel.param import PAGE_SHIFT
+from kmodel.pmap import checks
+from kmodel.pmap.pmap import Pmap
 from kmodel.pmap.pools import PmapPools
-from kmodel.pmap.pte import Pted, Slot, Vp
 from kmodel.world import World
 
 NO_LIVELOCK: Final = "no refault livelock"
@@ -26,6 +26,14 @@ NOT_IN_VAIN: Final = "nobody waits for what is there"
 NOT_FREED: Final = "no use after free"
 NOT_MAPPED: Final = "populated is not mapped"
 GIVEN_BACK: Final = "no leak"
+ONE_INSTALLER: Final = "one installer per slot"
+LINKED: Final = "no use after free over windows"
+CONSERVED: Final = "pool conservation"
+RESIDENT: Final = "resident count exact"
+NO_PANIC: Final = "no panic with CANFAIL"
+PREALLOCATED: Final = "the kernel's pmap allocates nothing"
+RIGHTS: Final = "no right but the mapping's"
+BOUNDED_WASTE: Final = "bounded waste"
 
 Test = Callable[[Kernel, tuple[Space, ...]], str | None]
 
@@ -36,12 +44,13 @@ class Property:
     is wrong with a state. ``when`` is that of ``World.check``: ``hang`` asks it of states
     in which an obliged task can stay for ever under strong fairness (weak fairness lets a
     CPU spin for ever on a mutex that others keep taking, and here the question is what
-    they wait for, not who is fast)."""
+    they wait for, not who is fast). ``prepare`` is called when a scenario asks for it."""
 
     sentence: str
     kinds: tuple[str, ...] = ()
     test: Test | None = None
     when: str = "always"
+    prepare: Callable[[tuple[Space, ...]], None] | None = None
 
 
 def exhausted(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
@@ -67,27 +76,35 @@ def all_is_there(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
     return None
 
 
-def populated_is_mapped(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
-    """Property 5: what looks an address up must not take a zero descriptor for a mapping."""
+def of_each_pmap(test: Callable[[Pmap], str | None]) -> Test:
+    """``test`` asked of every process's pmap."""
+
+    def ask(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
+        return next(filter(None, (test(space.pmap) for space in spaces)), None)
+
+    return ask
+
+
+def one_installer(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
+    """Property 6: no table and no descriptor hangs in two slots, or in one while it is free."""
+    return checks.one_installer(space.pmap for space in spaces)
+
+
+def conserved(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
+    """Property 8, at the end: items are free, linked, in caches, or kept by a thread."""
+    return checks.conservation(kernel.pmap_pools, tuple(space.pmap for space in spaces))
+
+
+def kernel_allocates(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
+    """Property 12: what hangs in the kernel's own pmap was there before, and is no pool's."""
+    pmap = kernel.pmap_pools.kernel
+    return checks.foreign(pmap) if pmap is not None else None
+
+
+def count_calls(spaces: tuple[Space, ...]) -> None:
+    """Property 27 needs to know how many calls there were."""
     for space in spaces:
-        for va, pted in _descriptors(space):
-            if not pted.pte and space.pmap.pmap_vp_lookup(va)[0] is Slot.VALID:
-                return f"{space.name}: {va:#x} is populated, and looks mapped"
-    return None
-
-
-def _descriptors(space: Space) -> Iterator[tuple[int, Pted]]:
-    """Every descriptor that is linked, with its address."""
-    first = 4 - space.kernel.p.levels
-    work: list[tuple[int, int, Vp]] = [(first, 0, space.pmap.top)] if space.pmap.top else []
-    while work:
-        level, base, table = work.pop()
-        for index, child in table.slots.used:
-            va = base | index << (PAGE_SHIFT + 9 * (3 - level))
-            if isinstance(child, Pted):
-                yield va, child
-            else:
-                work.append((level + 1, va, child))
+        space.pmap.calls = 0
 
 
 PROPERTIES: Final[dict[str, Property]] = {
@@ -115,10 +132,47 @@ PROPERTIES: Final[dict[str, Property]] = {
         kinds=("use-after-free", "double-free"),
     ),
     NOT_MAPPED: Property(
-        "an address that is only populated never looks mapped", test=populated_is_mapped
+        "an address that is only populated never looks mapped: not in the tables, on a page's pv "
+        "list, in a table walk or in a TLB",
+        test=of_each_pmap(checks.populated_is_mapped),
     ),
     GIVEN_BACK: Property(
         "at the end every page, address and item is free or where it belongs", kinds=("leak",)
+    ),
+    ONE_INSTALLER: Property(
+        "every table and descriptor that hangs in a slot hangs in one alone, and is not free (to "
+        "write over a slot in use is a panic)",
+        test=one_installer,
+    ),
+    LINKED: Property(
+        "each table that pmap_populate uses after a window is still linked in its pmap",
+        test=of_each_pmap(checks.over_windows),
+    ),
+    CONSERVED: Property(
+        "at the end the items of the pmap pools that are out are linked, cached or kept, and all "
+        "that were made are out or free",
+        test=conserved,
+        when="end",
+    ),
+    RESIDENT: Property(
+        "resident_count is the number of valid descriptors whenever pm_mtx is free",
+        test=of_each_pmap(checks.resident_drifts),
+    ),
+    NO_PANIC: Property("with PMAP_CANFAIL no failed allocation ends in a panic", kinds=("panic",)),
+    PREALLOCATED: Property(
+        "a mapping in the kernel's own pmap takes nothing from a pool",
+        test=kernel_allocates,
+    ),
+    RIGHTS: Property(
+        "while nobody changes a mapping, neither a table walk nor a TLB lets a thread write where "
+        "the mapping does not",
+        test=of_each_pmap(checks.excess_right),
+    ),
+    BOUNDED_WASTE: Property(
+        "each pmap_enter or pmap_populate leaves at most one descriptor that maps nothing and one "
+        "table a level, and pmap_destroy leaves none",
+        test=of_each_pmap(checks.unbounded_waste),
+        prepare=count_calls,
     ),
 }
 
@@ -129,4 +183,6 @@ def add_check(name: str, world: World, kernel: Kernel, spaces: tuple[Space, ...]
     test = found.test
     if test is None:
         raise ValueError(f"{name!r} needs no check of its own: it is always judged")
+    if found.prepare is not None:
+        found.prepare(spaces)
     world.check(name, lambda: test(kernel, spaces), when=found.when)

@@ -117,6 +117,21 @@ def test_a_descriptor_that_is_not_given_back_is_a_leak(monkeypatch: pytest.Monke
     assert verdict("no leak", "teardown") == "leak"
 
 
+def test_a_failure_that_panics_although_it_may_not_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: pmap_enter does not look at PMAP_CANFAIL."""
+    assert verdict("no panic with CANFAIL", "contention") == "holds"
+    enter = Pmap.pmap_enter
+
+    @procedure
+    async def strict(self, va, page, write, **how):
+        return await enter(self, va, page, write, **(how | {"canfail": False}))
+
+    monkeypatch.setattr(Pmap, "pmap_enter", strict)
+    assert verdict("no panic with CANFAIL", "contention") == "panic"
+
+
 def test_a_slot_of_swap_that_is_not_given_back_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the end of a process forgets what it had on swap."""
 

@@ -1,9 +1,10 @@
-"""The pmap of a process: enter, remove, extract, create, destroy. Never sleeps
+"""The pmap of a process: enter, remove, protect, extract, create, destroy. Never sleeps
 (but for create and destroy, which run before and after anything can fault).
 
-Source: sys/arch/arm64/arm64/pmap.c 1.113. Left out: the kernel's own pmap (its
-tables are there from boot, so entering there allocates nothing), pv lists, wired
-and executable mappings, reference and modify emulation, TLB flushes.
+Source: sys/arch/arm64/arm64/pmap.c 1.113. Left out: executable mappings, the bits for
+referenced and modified, pmap_purge. What few scenarios need is there if they ask:
+``pv_lists`` (and users of a pmap are counted: nobody else takes a reference), ``tlb`` (the
+hardware's half; without it, what is valid is valid in hardware too), ``kernel_pmap``.
 """
 
 from __future__ import annotations
@@ -13,38 +14,46 @@ from typing import Final
 from kmodel.event import mark, say
 from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.pmap.mmu import Mmu
 from kmodel.pmap.pools import PmapPools
-from kmodel.pmap.pte import Pted, Slot, Vp, index
-from kmodel.point import procedure
-from kmodel.shared import Hidden, Statistic, shared
+from kmodel.pmap.pte import Pted, Slot, index
+from kmodel.pmap.tables import Tables
+from kmodel.point import operation, procedure
+from kmodel.shared import Atomic, Hidden, Statistic, shared
 from kmodel.sync.mutex import IPL_VM, Mutex
 from kmodel.vm.pool import Cause
 
 ENOMEM: Final = 12
+PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 
 
 @shared
-class Pmap:
+class Pmap(Tables):
     """struct pmap of a user process. Lock: ``pm_mtx``.
 
     ``resident_count`` is a statistic; what is kept of it in the state is whether it
     still equals the number of valid descriptors (``exact``, brought up to date when
-    pm_mtx is left; ``slip`` is the difference made since it was taken).
+    pm_mtx is left; ``slip`` is the difference made since it was taken). ``calls`` counts
+    what may leave tables or descriptors over (enter and populate); -1 is not counted.
     """
 
-    name: Final[str]
     p: Final[KernelParams]
-    pools: Final[PmapPools]
+    mmu: Final[Mmu | None]
     pm_mtx: Final[Mutex]
-    top: Vp | None  # set by create, cleared by destroy
+    refs: Atomic[int]  # pm_refs
     resident_count: Statistic  # pm_mtx
+    wired_count: Statistic  # pm_mtx
     slip: Hidden[int]
     exact: Hidden[bool]
+    calls: Hidden[int]
 
-    def __init__(self, p: KernelParams, pools: PmapPools, name: str) -> None:
-        self.name, self.p, self.pools = f"{name} pmap", p, pools
+    def __init__(self, p: KernelParams, pools: PmapPools, name: str, levels: int = 0) -> None:
+        super().__init__(f"{name} pmap", levels or p.levels, pools)
+        self.p = p
+        self.mmu = Mmu(name) if p.tlb else None
         self.pm_mtx = Mutex(f"{name} pm_mtx", IPL_VM)
-        self.top, self.resident_count, self.slip, self.exact = None, 0, 0, True
+        self.resident_count, self.slip, self.exact = 0, 0, True
+        self.refs, self.wired_count, self.calls = 1, 0, -1
 
     async def lock(self) -> None:
         await self.pm_mtx.enter()
@@ -57,88 +66,46 @@ class Pmap:
         await self.pm_mtx.leave()
 
     @procedure
+    def called(self) -> None:
+        """Something begins that may leave tables or descriptors over. Held: pm_mtx."""
+        if self.calls >= 0:
+            self.calls += 1
+
+    @procedure
     def _count(self, more: int) -> None:
         """resident_count += more. Held: pm_mtx."""
         self.resident_count += more
         self.slip += more
 
     @procedure
-    def _validate(self) -> None:
-        """One descriptor more is valid. Held: pm_mtx."""
-        self.slip -= 1
-
-    def _levels(self) -> range:
-        """Levels of the tables from the top one to the last."""
-        return range(4 - self.p.levels, 4)
-
-    @procedure
-    def _child(self, vp: Vp, va: int, level: int) -> Vp | Pted | None:
-        """vp->vp[VP_IDX(va)]. Held: pm_mtx."""
-        self.assert_live(vp)
-        return vp.slots[index(va, level)]
-
-    @procedure
-    def assert_live(self, item: Vp | Pted) -> None:
-        if not item.live:
-            raise Panic(
-                f"{self.name}: {item.name} is used after free", "use-after-free", (item.name,)
-            )
-
-    def table(self, vp: Vp, va: int, level: int) -> Vp | None:
-        """The next table below ``vp``, or ``None``. Held: pm_mtx."""
-        child = self._child(vp, va, level)
-        assert child is None or isinstance(child, Vp)
-        return child
-
-    def descriptor(self, vp: Vp, va: int) -> Pted | None:
-        """The descriptor in the last table ``vp``. Held: pm_mtx."""
-        child = self._child(vp, va, 3)
-        assert child is None or isinstance(child, Pted)
-        return child
-
-    @procedure
-    def link(self, vp: Vp, va: int, level: int, child: Vp | Pted) -> None:
-        """pmap_set_l1..l3, or the descriptor's slot. Held: pm_mtx. The slot was empty."""
-        if self._child(vp, va, level) is not None:
-            raise Panic(
-                f"{self.name}: slot of {va:#x} at level {level} is overwritten", "invariant"
-            )
-        vp.slots[index(va, level)] = child
-        if isinstance(child, Vp):
-            say("pmap.table", va=hex(va), level=level, item=hex(child.address))
-
-    @procedure
-    def pmap_vp_lookup(self, va: int) -> tuple[Slot, Pted | None]:
-        """What the tables say of ``va``. Held: pm_mtx."""
-        vp = self.top
-        for level in self._levels()[:-1]:
-            if vp is None:
-                break
-            vp = self.table(vp, va, level)
-        if vp is None:
-            return Slot.NO_TABLE, None
-        pted = self.descriptor(vp, va)
-        if pted is None:
-            return Slot.EMPTY, None
-        return (Slot.VALID if pted.pte else Slot.POPULATED), pted
-
-    @procedure
-    async def pmap_enter(self, va: int, page: int, write: bool, *, canfail: bool) -> int | Cause:
+    async def pmap_enter(
+        self,
+        va: int,
+        page: int,
+        write: bool,
+        *,
+        canfail: bool,
+        wired: bool = False,
+        access: bool = True,
+    ) -> int | Cause:
         """Map ``va`` to ``page``: 0, or ENOMEM if a NOWAIT allocation failed (its cause, in
         a kernel that tells).
 
         Without PMAP_CANFAIL a failure panics. Tables linked before a deeper one
         failed stay: a retry needs fewer. The resident count goes up before anything
-        is allocated, and a failure does not take it down again.
+        is allocated, and a failure does not take it down again. Without ``access`` (and not
+        ``wired``) the hardware is not told: the first touch asks ``pmap_fault_fixup``. Of a
+        mapping that is there already, neither is looked at.
         """
         await self.lock()
+        self.called()
         slot, pted = self.pmap_vp_lookup(va)
         if slot is Slot.VALID:
             assert pted is not None
             if pted.pte == (page, write):
                 await self.unlock()
                 return 0
-            await self._remove_pted(va, pted)
+            await self.pmap_remove_pted(va, pted)
             slot, pted = self.pmap_vp_lookup(va)
         self._count(1)
         made = pted or await self._new_pted(va)
@@ -148,8 +115,9 @@ class Pmap:
             say("pmap.fail", obj=self.name, va=hex(va), error="ENOMEM")
             await self.unlock()
             return made if self.p.pmap_error == "cause" else ENOMEM
-        made.pte = (page, write)
-        self._validate()
+        await self.fill(va, made, (page, write), wired)
+        if access or wired:
+            await self._insert(va, made)
         say("pmap.enter", obj=self.name, va=hex(va), page=page)
         await self.unlock()
         return 0
@@ -189,21 +157,55 @@ class Pmap:
         return pted
 
     @procedure
-    async def _remove_pted(self, va: int, pted: Pted) -> None:
-        """pmap_remove_pted: unhook a valid descriptor and free it. Held: pm_mtx."""
+    async def fill(self, va: int, pted: Pted, pte: tuple[int, bool], wired: bool) -> None:
+        """pmap_fill_pte, and the page's pv list: one descriptor more is valid. Held: pm_mtx."""
+        pted.pte = pte
+        self.slip -= 1
+        if wired:
+            pted.wired = True
+            self.wired_count += 1
+        if self.pools.pv is not None:
+            await self.pools.pv.enter(pte[0], self, va, pted)
+
+    @procedure
+    async def _insert(self, va: int, pted: Pted) -> None:
+        """pmap_pte_insert and the flush: the hardware knows what is valid. Held: pm_mtx."""
+        if self.mmu is not None:
+            assert pted.pte is not None
+            await self.mmu.pmap_pte_insert(va, *pted.pte)
+            await self.mmu.ttlb_flush(va)
+
+    @procedure
+    async def pmap_remove_pted(self, va: int, pted: Pted) -> None:
+        """Unhook a valid descriptor and free it. Held: pm_mtx."""
         self.assert_live(pted)
         self.resident_count -= 1
         # one valid descriptor fewer and one fewer counted: no slip, if it was valid
         if pted.pte is None:
             self.slip -= 1
+        if pted.wired:
+            pted.wired = False
+            self.wired_count -= 1
+        if self.mmu is not None:
+            await self.mmu.pmap_pte_remove(va)
+            await self.mmu.ttlb_flush(va)
+        if self.pools.pv is not None and pted.pte is not None:
+            await self.pools.pv.remove(pted.pte[0], pted)
+        say("pmap.remove", obj=self.name, va=hex(va))
+        await self._drop(va, pted)
+
+    @procedure
+    async def _drop(self, va: int, pted: Pted) -> None:
+        """The end of pmap_remove_pted: the slot is empty, the descriptor free. Held: pm_mtx."""
         vp = self.top
         for level in self._levels()[:-1]:
             assert vp is not None
             vp = self.table(vp, va, level)
         assert vp is not None
         vp.slots[index(va, 3)] = None
-        say("pmap.remove", obj=self.name, va=hex(va))
         await self.pools.put_pted(pted)
+        if self.p.table_reclaim != "never":
+            await self.reclaim(va, self.p.table_reclaim)
 
     @procedure
     async def pmap_remove(self, start: int, end: int) -> None:
@@ -212,8 +214,57 @@ class Pmap:
         for va in range(start, end, PAGE_SIZE):
             slot, pted = self.pmap_vp_lookup(va)
             if slot is Slot.VALID and pted is not None:
-                await self._remove_pted(va, pted)
+                await self.pmap_remove_pted(va, pted)
         await self.unlock()
+
+    @procedure
+    async def pmap_protect(self, start: int, end: int, prot: int) -> None:
+        """What is valid in [start, end) becomes read-only, if ``prot`` has READ or EXEC (with
+        WRITE or without: it never gives a right); else it is removed. Held: nothing."""
+        if not prot & (PROT_READ | PROT_EXEC):
+            await self.pmap_remove(start, end)
+            return
+        await self.lock()
+        for va in range(start, end, PAGE_SIZE):
+            slot, pted = self.pmap_vp_lookup(va)
+            if slot is Slot.VALID and pted is not None:
+                await self.pmap_page_ro(va, pted)
+        await self.unlock()
+
+    @procedure
+    async def pmap_page_ro(self, va: int, pted: Pted) -> None:
+        """A valid descriptor loses WRITE. Held: pm_mtx, or the pv mutex of its page."""
+        self.assert_live(pted)
+        assert pted.pte is not None
+        pted.pte = (pted.pte[0], False)
+        if self.mmu is not None:
+            await self.mmu.pmap_pte_update(va)
+            await self.mmu.ttlb_flush(va)
+
+    @procedure
+    async def pmap_unwire(self, va: int) -> None:
+        """What is mapped at ``va`` is wired no longer; what is not valid is passed over."""
+        await self.lock()
+        slot, pted = self.pmap_vp_lookup(va)
+        if slot is Slot.VALID and pted is not None and pted.wired:
+            pted.wired = False
+            self.wired_count -= 1
+        await self.unlock()
+
+    @procedure
+    async def pmap_fault_fixup(self, va: int, write: bool) -> bool:
+        """The trap handler's first try: if the mapping allows the access, tell the hardware.
+        Nothing is allocated, and UVM is not asked. Held: nothing."""
+        await self.lock()
+        slot, pted = self.pmap_vp_lookup(va)
+        fixed = False
+        if slot is Slot.VALID and pted is not None and pted.pte is not None:
+            fixed = pted.pte[1] or not write
+        if fixed:
+            assert pted is not None
+            await self._insert(va, pted)
+        await self.unlock()
+        return fixed
 
     @procedure
     async def pmap_extract(self, va: int) -> int | None:
@@ -224,27 +275,27 @@ class Pmap:
         await self.unlock()
         return page
 
-    @procedure
-    async def pmap_create(self) -> None:
-        """A pmap with its top table (WAITOK). Left out: the pool of struct pmap."""
-        self.top = await self.pools.get_vp(True)
+    @operation(event="pmap.reference")
+    def pmap_reference(self) -> None:
+        """One user more. Held: what keeps the present ones, such as the pv mutex of a page
+        that is mapped."""
+        self.refs += 1
+
+    @operation(event="pmap.release")
+    def _release(self) -> int:
+        self.refs -= 1
+        return self.refs
 
     @procedure
     async def pmap_destroy(self) -> None:
-        """The last reference is gone: free every descriptor and table.
+        """One user fewer; if that was the last, free every descriptor and table.
 
-        Nobody else uses the pmap any more; it runs without the lock, as in the kernel.
+        Nobody else uses the pmap any more then; it runs without the lock, as in the
+        kernel. A descriptor that is valid still stays on its page's pv list.
         """
-        if self.top is not None:
-            await self._free(self.top)
-        self.top = None
-        self.slip, self.exact = 0, True
-
-    async def _free(self, item: Vp | Pted) -> None:
-        if isinstance(item, Pted):
-            await self.pools.put_pted(item)
+        if self.pools.pv is not None and await self._release():
             return
-        for _, child in item.slots.used:
-            await self._free(child)
-        item.slots.used = ()
-        await self.pools.put_vp(item)
+        if self.mmu is not None:
+            await self.mmu.leave()
+        await self.free_all()
+        self.slip, self.exact = 0, True

@@ -7,12 +7,13 @@ thread would: ``pool_memory`` other than kernel_map, ``pmap_pools`` other than p
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from kmodel.event import mark
 from kmodel.panic import Panic
 from kmodel.param import MAX_CPUS, PAGE_SIZE, STOCK_ITEMS, KernelParams
 from kmodel.pmap.pte import Pted, Vp
+from kmodel.pmap.pv import PvLists
 from kmodel.point import curtask, procedure
 from kmodel.shared import shared
 from kmodel.sync.mutex import IPL_VM
@@ -22,6 +23,10 @@ from kmodel.vm.km import KMPAGES_BASE, KernelMemory, SinglePages, VpPages
 from kmodel.vm.kmem import FROM_KMEM, KmemPages
 from kmodel.vm.pool import Cause, Pool
 from kmodel.vm.wrapper import WrapperPool
+from kmodel.world import ScenarioError
+
+if TYPE_CHECKING:
+    from kmodel.pmap.kernel import KernelPmap
 
 REFUSED: Final = "a NOWAIT get was refused by the map lock"
 NO_ADDRESS: Final = "kernel_map had no address left"
@@ -38,6 +43,8 @@ class PmapPools:
 
     An address is looked up as the C code casts a pointer: ``vp(a)``, ``pted(a)``.
     ``reserved`` is what each CPU's thread has taken before its locks, if this kernel does.
+    ``pv`` says of each page where it is mapped, and ``kernel`` where kernel_map's addresses
+    are, if the scenario asked for that.
     """
 
     memory: Final[VpMemory]
@@ -49,6 +56,8 @@ class PmapPools:
     first_pted: Final[int]
     inline: Final[bool]
     reserved: Final[Table[tuple[Vp | Pted, ...]]]
+    pv: Final[PvLists | None]
+    kernel: Final[KernelPmap | None]  # set at boot
 
     def __init__(self, p: KernelParams, km: KernelMemory, single: SinglePages) -> None:
         wrapper, self.inline = p.pmap_pools == "wrapper", p.pmap_pools == "inline"
@@ -71,6 +80,8 @@ class PmapPools:
         self.pteds = tuple(Pted(self.first_pted + n * step) for n in range(pages * STOCK_ITEMS))
         reserved: list[tuple[Vp | Pted, ...]] = [()] * MAX_CPUS
         self.reserved = Table(reserved if p.pmap_pools == "reserved" else [])
+        self.pv = PvLists(p.npages) if p.pv_lists else None
+        self.kernel = None
 
     def vp(self, address: int) -> Vp:
         return self.vps[(address - self.memory.addresses.start) // (2 * PAGE_SIZE)]
@@ -150,6 +161,16 @@ class PmapPools:
         pted.pte, pted.live = None, False
         if not self.inline:
             await self.pted_pool.put(pted.address)
+
+    async def pmap_page_protect(self, page: int, prot: int) -> None:
+        """Take WRITE from every mapping of ``page``; with PROT_NONE, remove them all. Raises
+        ``ScenarioError`` in a world where pages do not know where they are mapped."""
+        if self.pv is None:
+            raise ScenarioError(
+                "pmap_page_protect: pages do not know where they are mapped here; set "
+                "pv_lists=true, or call m.know_mappings() in the scenario"
+            )
+        await self.pv.pmap_page_protect(page, prot)
 
     @procedure
     async def reserve(self, tables: int) -> None:

@@ -29,14 +29,17 @@ async def pmap_populate(pm: Pmap, va: int) -> None:
     pted = await pools.get_pted(True)
     vp = await pools.get_vp(True)
     await pm.lock()
+    pm.called()
     table = pm.top
     assert table is not None
     first = 4 - pm.p.levels
     for level in range(first, 3):
         if level > first and vp is None:
+            pm.keep(table)
             await pm.unlock()
             vp = await pools.get_vp(True)
             await pm.lock()
+            pm.keep(None)
         child = pm.table(table, va, level)
         if child is None:
             assert vp is not None

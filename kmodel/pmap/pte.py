@@ -33,17 +33,19 @@ class Pted:
     """struct pte_desc: 40 bytes from the pted pool. Lock: the pm_mtx of its pmap.
 
     ``pte`` zero is invalid; else (page, writable). ``live`` is false while the item
-    lies in its pool: a touch then is a use after free.
+    lies in its pool: a touch then is a use after free. A valid one's write right is taken
+    away under the pv mutex of its page too.
     """
 
     name: Final[str]
     address: Final[int]
     pte: tuple[int, bool] | None
+    wired: bool
     live: bool
 
     def __init__(self, address: int) -> None:
         self.name, self.address = f"pted {address:#x}", address
-        self.pte, self.live = None, False
+        self.pte, self.wired, self.live = None, False, False
 
 
 @shared

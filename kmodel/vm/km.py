@@ -7,7 +7,7 @@ ever), kv_wait modes, the slowdown hint.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from kmodel.event import say
 from kmodel.param import PAGE_SIZE, STOCK_ITEMS, KernelParams
@@ -60,6 +60,14 @@ class KmPages:
         return KMPAGES_BASE + (self.next - 1) * PAGE_SIZE
 
 
+class Entering(Protocol):
+    """The kernel's pmap: where the pages behind kernel_map's addresses are entered."""
+
+    async def pmap_kenter_pa(self, va: int, page: int, write: bool) -> None: ...
+    async def pmap_kremove(self, start: int, end: int) -> None: ...
+    def boot(self, va: int, page: int) -> None: ...
+
+
 @shared
 class KernelMemory:
     """km_alloc over kernel_map (``kv_any``) and over the one-page stock (``kv_page``)."""
@@ -71,9 +79,10 @@ class KernelMemory:
     has_direct_map: Final[bool]
     entries: Final[Pool]
     backing: Final[Table[tuple[int, ...] | None]]  # a range's pages; whoever owns the range
+    pmap: Final[Entering | None]  # the kernel's, if it is modelled; set at boot
 
     def __init__(self, p: KernelParams, physmem: PhysMem) -> None:
-        self.physmem, self.kernel_map = physmem, KernelMap(p)
+        self.physmem, self.kernel_map, self.pmap = physmem, KernelMap(p), None
         self.backing = Table([None] * p.kva_pages)
         self.kmpages, self.cache = KmPages(p.km_pages), PageCache(p, physmem)
         self.has_direct_map = p.pool_memory == "direct"
@@ -104,6 +113,9 @@ class KernelMemory:
             await source.freepages(pages)
         else:
             self.backing[page_number(va)] = pages
+            if self.pmap is not None:
+                for n, page in enumerate(pages):
+                    await self.pmap.pmap_kenter_pa(va + n * PAGE_SIZE, page, True)
         return va
 
     @procedure
@@ -113,6 +125,8 @@ class KernelMemory:
         pages = self.backing[page_number(va)]
         assert pages is not None
         self.backing[page_number(va)] = None
+        if self.pmap is not None:
+            await self.pmap.pmap_kremove(va, va + len(pages) * PAGE_SIZE)
         entry = await self.kernel_map.uvm_unmap(va, len(pages))
         await self.entries.put(entry)
         await (source or self.physmem).freepages(pages)
@@ -218,7 +232,10 @@ class VpPages:
             return None
         kmap.used |= 3 << first
         kmap.entry[first] = self.km.entries.boot_take()
-        self.km.backing[first] = mem.take(2)
+        pages = self.km.backing[first] = mem.take(2)
+        if self.km.pmap is not None:
+            for n, page in enumerate(pages):
+                self.km.pmap.boot(KERNBASE + (first + n) * PAGE_SIZE, page)
         if self.headers is not None:
             self.headers.boot_take()
         return KERNBASE + first * PAGE_SIZE
@@ -226,7 +243,7 @@ class VpPages:
     @procedure
     def room(self) -> bool:
         """Is there an address for an item? For checks."""
-        return self.km.kernel_map.find(2) is not None
+        return self.km.kernel_map.room(2)
 
     def held(self) -> int:
         """Physical pages behind all items."""

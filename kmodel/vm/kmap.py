@@ -1,14 +1,14 @@
 """kernel_map: the kernel's address space, its lock, and ranges in it.
 
-Source: sys/uvm/uvm_map.c 1.346 (vm_map_lock, vm_map_lock_try, uvm_map, uvm_unmap).
-Left out: growth of the kernel's page tables (uvm_map_kmem_grow), the busy flag,
-splitting and joining of entries, address selectors (each CPU looks from a place of
-its own; a range is aligned to its size).
+Source: sys/uvm/uvm_map.c 1.346 (vm_map_lock, vm_map_lock_try, uvm_map, uvm_unmap, and
+uvm_map_kmem_grow if the kernel's pmap is modelled). Left out: the busy flag, splitting and
+joining of entries, address selectors (each CPU looks from a place of its own; a range is
+aligned to its size).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kmodel.event import mark, say
 from kmodel.panic import Panic
@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from kmodel.vm.pool import Pool
 
 KERNBASE: Final = 0xFFFF_FF80_0000_0000
+GROW: Final = 8
+"""Pages that kernel_map grows by at least; 256 on the real machine (VM_MAP_KSIZE_DELTA)."""
+
+
+class Growing(Protocol):
+    """The kernel's pmap: so many pages of kernel_map have page tables, and how to get more."""
+
+    reach: int
+
+    async def pmap_growkernel(self, to: int) -> int: ...
 
 
 @shared
@@ -36,6 +46,7 @@ class KernelMap:
 
     lock: Final[RwLock]
     npages: Final[int]
+    pmap: Final[Growing | None]  # the kernel's, if it is modelled; set at boot
     timestamp: Final[Stamp]
     churn_body: Final[str]
     entry: Final[Table[int]]  # lock; the map entry of the range that begins here, or 0
@@ -46,7 +57,7 @@ class KernelMap:
 
     def __init__(self, p: KernelParams) -> None:
         self.lock = rwlock("kernel_map", p.rwlock)
-        self.npages, self.churn_body = p.kva_pages, p.churn
+        self.npages, self.churn_body, self.pmap = p.kva_pages, p.churn, None
         self.timestamp, self.entry = Stamp(), Table([0] * p.kva_pages)
         self.used, self.wanted = 0, False
         self.freed_mtx = Mutex("kernel_map.freed", IPL_NONE)
@@ -93,6 +104,8 @@ class KernelMap:
         elif not await self.vm_map_lock_try():
             mark("a NOWAIT get was refused by the map lock")
             return Cause.LOCK
+        if self.pmap is not None and self.find(npages) is None:
+            await self.pmap.pmap_growkernel(self.pmap.reach + max(npages * 4, GROW))
         got = self._take_range(npages, entry)
         await self.vm_map_unlock()
         return got
@@ -130,7 +143,12 @@ class KernelMap:
     @procedure
     def find(self, npages: int) -> int | None:
         """A free range, by its first page. Held: the lock (or boot)."""
-        return first_fit(self.used, self.npages, npages)
+        reach = self.npages if self.pmap is None else self.pmap.reach
+        return first_fit(self.used, reach, npages)
+
+    def room(self, npages: int) -> bool:
+        """Is a range free, or would be if the kernel's pmap grew? For checks."""
+        return first_fit(self.used, self.npages, npages) is not None
 
     @procedure
     async def wait_for_range(self, npages: int) -> None:

@@ -3,11 +3,12 @@
 import pytest
 from facts import fact
 from pmaps import DISTANT, FAR, NEAR, VA, out, pmap, slot
-from worlds import Cell, Steered, alone, at_end, panics, run, search, stuck
+from worlds import Cell, Steered, alone, at_end, edges, look, panics, run, search, stuck
 
 from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.populate import pmap_populate
 from kmodel.pmap.pte import Slot
+from kmodel.sync import rwlock
 
 # --- the states of a slot ---------------------------------------------------------------
 
@@ -52,10 +53,6 @@ def test_populated_is_not_mapped():
     assert alone(m.world, ask) == [None, 7, None, None]
 
 
-@fact(
-    "Tables are never freed before pmap_destroy",
-    "pmap.c 1.113 pmap_remove",
-)
 def test_remove_leaves_populated_slots_and_all_tables():
     """Only valid descriptors go; a populated one stays until the pmap is destroyed."""
     m, pm = pmap()
@@ -268,6 +265,46 @@ def test_resident_count_is_exact_without_failures():
     m.cpu("A", work)
     run(m.world)
     assert (pm.resident_count, pm.exact) == (1, True)
+
+
+# --- a table page without a header --------------------------------------------------------------
+
+
+def no_header():
+    """A page, a map entry and an address can be had, but no page header."""
+    m, pm = pmap(vp_stock=0, header_stock=4, km_pages=6)
+    pm.pools.headers.free = ()
+
+    async def enter():
+        await pm.pmap_enter(VA, 5, True, canfail=True)
+
+    m.cpu("A", enter)
+    return m, pm
+
+
+@fact(
+    "To free a table page write-locks kernel_map, which can sleep",
+    "pmap.c 1.113 pmap_vp_page_free",
+)
+def test_without_a_header_the_page_is_freed_under_the_pmap_lock():
+    """pool_p_alloc gives the page back, which needs kernel_map's lock, with pm_mtx held."""
+    m, _ = no_header()
+    (wrong,) = panics(search(m.world))
+    assert wrong.message == "rw_enter(kernel_map): A would sleep holding mutex p0 pm_mtx"
+
+
+def test_it_does_sleep_there_if_somebody_takes_the_map_in_between(monkeypatch):
+    """Where nothing forbids it: asleep on the map with pm_mtx held, after a trylock that was
+    not refused."""
+    monkeypatch.setattr(rwlock, "assert_may_sleep", lambda what: None)
+    m, pm = no_header()
+    m.background("K", m.kernel_map.churn, 1)
+    graph = search(m.world)
+    asleep = {
+        edge.at for edge in edges(graph) if edge.task == "A" and edge.event == "lock.contended"
+    }
+    assert asleep
+    assert {look(graph, at, lambda: pm.pm_mtx.owner.name) for at in asleep} == {"A"}
 
 
 # --- the whole life -----------------------------------------------------------------------

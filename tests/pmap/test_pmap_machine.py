@@ -26,10 +26,11 @@ from worlds import Cell, look, stuck
 
 from kmodel.explore.graph import Limits, Search
 from kmodel.param import PAGE_SIZE
-from kmodel.pmap.pmap import Pmap
+from kmodel.pmap.pmap import PROT_READ, Pmap
 from kmodel.pmap.populate import pmap_populate
 from kmodel.pmap.pte import Pted, Slot, index
 from kmodel.point import operation, procedure
+from kmodel.properties import CONSERVED, LINKED, NOT_MAPPED, ONE_INSTALLER, RIGHTS
 from kmodel.shared import Atomic, shared
 
 ADDRESSES = (VA, NEAR, DISTANT)
@@ -52,6 +53,8 @@ class Operation:
             return await pm.pmap_enter(self.va, self.page, True, canfail=True)
         if self.what == "remove":
             await pm.pmap_remove(self.va, self.va + PAGE_SIZE)
+        elif self.what == "protect":
+            await pm.pmap_protect(self.va, self.va + PAGE_SIZE, PROT_READ)
         elif self.what == "populate":
             await HOW.populate(pm, self.va)
         else:
@@ -74,13 +77,18 @@ HOW = How()
 Told = tuple[tuple[int | None, ...], ...]
 """What each CPU's operations returned."""
 State = dict[int, Any]
-"""Address -> page, or 0 for a populated slot; and region -> ``True`` if it has a table."""
+"""Address -> page (below 0: read-only), or 0 for a populated slot; and region -> ``True`` if it
+has a table."""
 
 
 def specified(op: Operation, state: State) -> tuple[State, int | None]:
     after = dict(state)
     if op.what == "extract":
-        return after, state.get(op.va) or None
+        return after, abs(state.get(op.va, 0)) or None
+    if op.what == "protect":
+        if after.get(op.va):
+            after[op.va] = -abs(after[op.va])
+        return after, None
     if op.what == "remove":
         if after.get(op.va):
             del after[op.va]
@@ -160,15 +168,18 @@ async def conclude(pm: Pmap, cpus: int, seen: Cell, finished: Finished, destroy:
     said = []
     for va in ADDRESSES:
         slot, pted = pm.pmap_vp_lookup(va)
-        said.append((slot, pted.pte[0] if pted is not None and pted.pte else 0))
+        page, write = (pted.pte if pted is not None else None) or (0, True)
+        said.append((slot, page if write else -page))
     seen.value = tuple(said)
     if destroy:
         await pm.pmap_destroy()
 
 
-def verify(programs: tuple[tuple[Operation, ...], ...], destroy: bool) -> None:
-    """Search the program; compare every final state with the specification."""
-    m, pm = pmap(vp_stock=11, pted_stock=8)
+def verify(programs: tuple[tuple[Operation, ...], ...], destroy: bool, whole: bool) -> None:
+    """Search the program; compare every final state with the specification. ``whole``: with pv
+    lists and the hardware's half."""
+    m, pm = pmap(vp_stock=11, pted_stock=8, pv_lists=whole, tlb=whole)
+    m.must(NOT_MAPPED, RIGHTS, ONE_INSTALLER, LINKED, CONSERVED)
     with m.world:
         seen, finished, told = Cell(), Finished(), [Cell(()) for _ in programs]
     for name, program, cell in zip(CPUS, programs, told):
@@ -194,16 +205,16 @@ class Programs(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.programs: dict[str, list[Operation]] = {}
-        self.destroy = False
+        self.destroy = self.whole = False
 
-    @initialize(destroy=st.booleans())
-    def begin(self, destroy: bool) -> None:
-        self.destroy = destroy
+    @initialize(destroy=st.booleans(), whole=st.booleans())
+    def begin(self, destroy: bool, whole: bool) -> None:
+        self.destroy, self.whole = destroy, whole
 
     @precondition(lambda self: sum(map(len, self.programs.values())) < MOST_OPERATIONS)
     @rule(
         cpu=st.sampled_from(CPUS),
-        what=st.sampled_from(["enter", "remove", "populate", "extract"]),
+        what=st.sampled_from(["enter", "remove", "populate", "extract", "protect"]),
         va=st.sampled_from(ADDRESSES),
         page=st.integers(1, 2),
     )
@@ -212,7 +223,8 @@ class Programs(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.programs:
-            verify(tuple(tuple(self.programs[cpu]) for cpu in sorted(self.programs)), self.destroy)
+            programs = tuple(tuple(self.programs[cpu]) for cpu in sorted(self.programs))
+            verify(programs, self.destroy, self.whole)
 
 
 BUDGET = settings(
@@ -239,7 +251,7 @@ async def remove_and_keep(self: Pmap, va: int, pted: Pted) -> None:
     vp = self.top
     for level in (1, 2):
         vp = self.table(vp, va, level)
-    vp.slots[index(self.p, va, 3)] = None
+    vp.slots[index(va, 3)] = None
 
 
 def lookup_any(self: Pmap, va: int) -> tuple[Slot, Pted | None]:
@@ -265,14 +277,14 @@ async def populate_from_memory(pm: Pmap, va: int) -> None:
     vp = pm.top
     for level in (1, 2):
         vp = pm.table(vp, va, level)
-    vp.slots[index(pm.p, va, 3)] = pted
+    vp.slots[index(va, 3)] = pted
     await pm.unlock()
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "planted"),
     [
-        (Pmap, "_remove_pted", remove_and_keep),
+        (Pmap, "pmap_remove_pted", remove_and_keep),
         (Pmap, "pmap_vp_lookup", lookup_any),
         (HOW, "populate", populate_from_memory),
     ],

@@ -204,13 +204,13 @@ BUGS = (
     ),
     Bug(
         "an empty last table is freed in pmap_remove_pted, populated slots count as empty",
-        (Change(Pmap, "_remove_pted", REMOVED, RECLAIM),),
+        (Change(Pmap, "_drop", REMOVED, RECLAIM),),
         *("unmapping", "use-after-free", "is given back with slots in use"),
         *(1_000, 35, 1),
     ),
     Bug(
         "empty tables are freed in pmap_remove_pted, up to the top",
-        (Change(Pmap, "_remove_pted", REMOVED, RECLAIM_ALL),),
+        (Change(Pmap, "_drop", REMOVED, RECLAIM_ALL),),
         *("unmapping", "use-after-free", "is used after free"),
         *(1_000, 40, 1),
     ),
