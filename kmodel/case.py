@@ -54,7 +54,9 @@ class Case:
         with building():
             loaded = story.load(name)
         built = {} if loaded.bare else _built(fix or DEFAULT_FIX, given)
-        own, kernel = settings.structure(loaded.own, params | built | given, not loaded.bare)
+        own, kernel = settings.structure(
+            loaded.own, {**loaded.machine, **params, **built, **given}, not loaded.bare
+        )
         if not loaded.bare:
             return cls(loaded, own, kernel, fix or DEFAULT_FIX, situation)
         if fix or situation:
@@ -88,9 +90,11 @@ class Case:
         return (*ASSUMPTIONS, f"lock policy {self.kernel.rwlock}")
 
     def differing(self) -> dict[str, Any]:
-        """The parameters that are not the defaults: what a token must carry."""
+        """The parameters that are not the defaults, or that the story has defaults of its own
+        for: what a token must carry."""
         defaults = attrs.asdict(self.scenario.own()) | attrs.asdict(KernelParams())
-        return {key: value for key, value in self.params.items() if value != defaults[key]}
+        own = self.scenario.machine
+        return {k: v for k, v in self.params.items() if v != defaults[k] or k in own}
 
     def header(self, world: World, strategy: str, seed: int | None, token: str | None) -> Header:
         return Header(

@@ -16,6 +16,7 @@ from kmodel.explore.drive import no_collector
 from kmodel.explore.found import Found
 from kmodel.explore.judgement import FAIR, Judgement
 from kmodel.explore.measure import Measure
+from kmodel.pmap.pools import REFUSED
 from kmodel.properties import ENDS, NO_LIVELOCK, PROPERTIES
 from kmodel.shown import make_token
 from kmodel.verdict import Evidence, Finding, Verdict
@@ -109,8 +110,10 @@ class Judge:
     @cached_property
     def longest(self) -> dict[str, Any]:
         """The most of everything that any run shows; ``None`` where there is no most.
-        ``refaults`` is the longest chain of restarts of one fault. Nothing where the graph
-        is not whole enough to tell, or there is no kernel or no time."""
+        ``refaults`` is the longest chain of restarts of one fault, ``refused_tries`` how
+        often one thread was refused the lock of kernel_map (property 26: no run of refusals in
+        a row is longer). Nothing where the graph is not whole enough to tell, or there is
+        no kernel or no time."""
         if not self.found.countable or self.case.kernel is None:
             return {}
         left = None if self._left is None else self._left - time.monotonic()
@@ -131,13 +134,15 @@ class Judge:
         causes = sorted({failure(fields) for _, event, fields in events if event == "pool.fail"})
         measures += [Measure(_failed(cause)) for cause in causes]
         measures += [Measure(_is("daemon.lap")), Measure(killed)]
-        most = self.found.live.longest(measures)
-        refaults = most[:chains]
+        tries = sorted({task for task, event, fields in events if _refused(event, fields)})
+        fixed = len(measures)
+        most = self.found.live.longest(measures + [Measure(_refused, task) for task in tries])
         return {
-            "refaults": None if None in refaults else max((r for r in refaults if r), default=0),
-            "pool_failures": dict(zip(causes, most[chains:-2])),
-            "daemon_laps": most[-2],
-            "kills": most[-1],
+            "refaults": _most(most[:chains]),
+            "pool_failures": dict(zip(causes, most[chains : fixed - 2])),
+            "daemon_laps": most[fixed - 2],
+            "kills": most[fixed - 1],
+            "refused_tries": _most(most[fixed:]),
         }
 
     def finding(self, found: Found) -> Finding:
@@ -174,6 +179,15 @@ def _restarted(va: str) -> Callable[[str, dict[str, Any]], bool]:
 
 def _failed(cause: str) -> Callable[[str, dict[str, Any]], bool]:
     return lambda event, fields: event == "pool.fail" and failure(fields) == cause
+
+
+def _refused(event: str, fields: dict[str, Any]) -> bool:
+    return event == "mark" and fields["text"] == REFUSED
+
+
+def _most(of_each: list[int | None]) -> int | None:
+    """The most of several; ``None`` if there is no most of one."""
+    return None if None in of_each else max((one for one in of_each if one), default=0)
 
 
 def failure(fields: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from kmodel.allocation import impure
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
@@ -21,13 +22,17 @@ from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Vp
 from kmodel.pmap.pv import PvLists
 from kmodel.point import Task
-from kmodel.properties import add_check
+from kmodel.properties import PURE, add_check
 from kmodel.settings import UsageError
+from kmodel.sync.parking import park
 from kmodel.vm.amap import Anon, AnonPool
 from kmodel.vm.km import KernelMemory, SinglePages
 from kmodel.vm.kmap import KernelMap
-from kmodel.vm.physmem import PhysMem
+from kmodel.vm.kmem import KmemPages
+from kmodel.vm.kmstock import THREAD, KmStock
+from kmodel.vm.physmem import DAEMON, PhysMem
 from kmodel.vm.pool import Pool
+from kmodel.vm.poolgc import PoolGc
 from kmodel.vm.swap import Swap
 from kmodel.vm.wrapper import WrapperPool
 from kmodel.world import World
@@ -43,6 +48,7 @@ class Machine:
         self.params, self.world = params, world or World()
         self._spaces: list[Space] = []
         self._others_on_swap = params.swap_used
+        self._collector: PoolGc | None = None
         with self.world:
             self.physmem = PhysMem(params)
             self._km = KernelMemory(params, self.physmem)
@@ -128,12 +134,37 @@ class Machine:
             self.physmem.fragment()
         with self.world:
             daemon = PageDaemon(self.kernel, tuple(self._spaces))
-        thread = self.world.task("pagedaemon", daemon.uvm_pageout, obliged=False, daemon=True)
+        self._start_threads()
+        self.world.task(DAEMON, daemon.uvm_pageout, obliged=False, daemon=True)
         if self.kernel.fix.daemon_step is not None:
-            self.world.check("page daemon purity", partial(self._impure, thread), judged=False)
+            check = partial(impure, self.kernel, tuple(self._spaces))
+            self.world.check(PURE, check, judged=False)
         if self.params.pageout:
             self.world.task("aiodoned", daemon.uvm_aiodone_daemon, obliged=False, daemon=True)
+        if self.params.mutex == "park":
+            park(self.world.objects)
         return self.world
+
+    def _start_threads(self) -> None:
+        """The kernel's own threads that this machine has."""
+        km, pools = self._km, self.kernel.pmap_pools
+        stock = km.kmpages
+        if self.params.km_lowat and isinstance(stock, KmStock):
+            asleep = stock.free >= stock.lowat
+            start = stock.uvm_km_thread
+            self.world.task(THREAD, start, km.entries, self.physmem, obliged=False, daemon=asleep)
+        if km.clock is not None:
+            both = (pools.pted_pool, pools.vp_pool)
+            with self.world:
+                self._collector = PoolGc(km.clock, tuple(one for one in both if one.idle))
+            self.world.task("pool gc", self._collector.task, obliged=False, daemon=True)
+
+    def time(self, name: str, seconds: int, at_once: int = 1) -> Task:
+        """A task that lets so many seconds pass in all, ``at_once`` a step."""
+        clock = self._km.clock
+        if clock is None:
+            raise UsageError("Parameters that cannot be: no time passes; set pool_recycle=true")
+        return self.world.task(name, clock.passing, seconds, at_once)
 
     def _enter_kernel(self, pools: PmapPools) -> None:
         """The kernel's pmap, where all that must know it finds it."""
@@ -152,6 +183,9 @@ class Machine:
             vp.live = False
             pools.vp_pool.prime((vp.address,))
             pools.vp_pool.nout -= 1
+        for pool in (pools.pted_pool, pools.vp_pool):
+            if pool.idle is not None:
+                pool.idle.least = p.pool_lowat
 
     def _prime(self, pool: Pool, stock: int) -> None:
         """Give ``pool`` whole pages until it has ``stock`` free items."""
@@ -209,20 +243,6 @@ class Machine:
     def _standing_checks(self) -> None:
         self.world.check("no leak", self._leak, when="end", kind="leak")
 
-    def _impure(self, daemon: Task) -> str | None:
-        """Property: the page daemon never waits for memory, kernel_map, a pool, addresses."""
-        km, pools = self._km, self.kernel.pmap_pools
-        if daemon in self.physmem.uvmexp_free.sleepers:
-            return "the page daemon waits for memory, which only it can free"
-        if km.kernel_map.lock.asleep(daemon):
-            return "the page daemon waits for the lock of kernel_map"
-        for pool in (pools.vp_pool, pools.pted_pool, pools.headers, km.entries):
-            if daemon in pool.waiters.sleepers:
-                return f"the page daemon waits for an item of the {pool.name}"
-        if daemon in km.kmpages.chan.sleepers:
-            return "the page daemon waits for the stock of one-page addresses"
-        return None
-
     def _check_space(self, space: Space) -> None:
         self.world.check(
             f"resident_count of {space.name}", partial(resident_drifts, space.pmap), judged=False
@@ -241,9 +261,14 @@ class Machine:
         """What is neither free nor where it belongs, once every obliged task is done.
 
         A background task is cut there. While one holds a lock it is in the middle of
-        something, and nothing is said; one that holds an item without shows as a leak.
+        something, and nothing is said; one that holds an item without shows as a leak (but
+        for the kernel's own threads).
         """
         if any(task.cpu.held for task in self.world.tasks if not task.obliged):
+            return None
+        if self._collector is not None and self._collector.at_work:
+            return None
+        if isinstance(self._km.kmpages, KmStock) and self._km.kmpages.at_work:
             return None
         vps = pteds = anons = resident = slots = 0
         for space in self._spaces:
@@ -255,6 +280,8 @@ class Machine:
             resident += sum(anon.page is not None for anon in owned)
             slots += sum(anon.page is None or anon.busy for anon in owned)
         ranges = sum(1 for pages in self._km.backing if pages is not None)
+        if isinstance(self._km.kmpages, KmStock):
+            ranges += self._km.kmpages.with_entry()
         pools = self.kernel.pmap_pools
         headed = pools.memory.held() // 2 if pools.memory.headers is not None else 0
         for pool, want, what in (
@@ -273,6 +300,10 @@ class Machine:
             if isinstance(pool.allocator, SinglePages)
         )
         behind = pools.memory.held() + self._km.cache.held() + singles
+        if isinstance(pools.memory, KmemPages) and pools.memory.map.entries is not None:
+            behind += pools.memory.map.entries.pages
+        if isinstance(self._km.kmpages, KmStock):
+            behind += len(self._km.kmpages.queued)
         grown = pools.kernel.taken if pools.kernel is not None else 0
         used = self.physmem.others + behind + resident + grown
         if self.physmem.npages - self.physmem.nfree() != used:

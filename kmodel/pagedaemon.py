@@ -1,9 +1,9 @@
 """The page daemon: laps that make pages free, and the thread that ends its I/O.
 
-Source: sys/uvm/uvm_pdaemon.c 1.101, 1.137, 1.148 (uvm_pageout, uvmpd_scan,
+Source: sys/uvm/uvm_pdaemon.c 1.101, 1.137, 1.148, 1.157 (uvm_pageout, uvmpd_scan,
 uvm_aiodone_daemon), sys/uvm/uvm_pager.c (uvm_aio_aiodone). Left out: active and inactive
 lists (a page on the queues is unmapped and written in one go; the queues are looked
-through owner by owner), clean pages, the buffer cache, drain of page caches, clusters, the
+through owner by owner), clean pages, the buffer cache, clusters, the
 bound on reactivations of dirty pages (swap that is full ends the scan). A fix may add a
 step to the lap.
 """
@@ -25,7 +25,8 @@ class PageDaemon:
     """The thread behind ``&uvm.pagedaemon``, and the one behind ``&uvm.aiodoned``.
 
     ``lap`` is what a lap without a shortage does about sleepers on
-    ``&uvmexp.free``: ``wakes`` them (1.101, 1.148) or is ``silent`` (1.137).
+    ``&uvmexp.free``: ``wakes`` them (1.101, 1.148) or is ``silent`` (1.137); 1.157, as
+    read in a fork, wakes them and ``counts`` who is in uvm_wait.
     ``spaces`` own the pages on the queues.
     """
 
@@ -41,13 +42,14 @@ class PageDaemon:
         """Sleep until asked, do a lap, for ever.
 
         It does not look whether it was asked while it ran: a wakeup that comes
-        between the end of a lap and the next sleep is lost, unless a pma is queued.
+        between the end of a lap and the next sleep is lost, unless a pma is queued (or
+        uvm_wait's callers are counted).
         """
         mem, loop = self.kernel.physmem, Loop()
         while True:
             loop.head()
             await mem.fpageqlock.enter()
-            if not (mem.pmas or mem.nowait_pma):
+            if self._may_sleep():
                 await mem.pagedaemon.msleep(mem.fpageqlock)
             asked = bool(mem.pmas or mem.nowait_pma)
             shortage = mem.freetarg - (mem.nfree() + mem.paging)
@@ -59,12 +61,23 @@ class PageDaemon:
             if not short and self.lap == "silent":
                 mark("a page-daemon lap without shortage woke nobody")
                 continue
+            await self.kernel.km.cache.drain()
             await self._scan(shortage)
             await mem.fpageqlock.enter()
             if mem.paging == 0 or mem.nfree() > mem.reserve_kernel:
                 await mem.uvmexp_free.wakeup()
             await mem.finish_pma()
             await mem.fpageqlock.leave()
+
+    @procedure
+    def _may_sleep(self) -> bool:
+        """Has nobody queued a pma, so that the daemon waits to be asked? 1.137 also waits if
+        somebody has, while pages are on their way out; 1.157 does not while anybody is in
+        uvm_wait. Held: fpageqlock."""
+        mem = self.kernel.physmem
+        if mem.pmas or mem.nowait_pma:
+            return self.lap == "silent" and mem.paging > 0
+        return not (mem.counts and mem.waiting)
 
     @procedure
     async def _scan(self, shortage: int) -> None:

@@ -56,18 +56,28 @@ class KernelParams:
 
     lap: str = choice(
         "wakes",
-        ("wakes", "silent"),
-        "page-daemon lap with no shortage: wakes uvm_wait sleepers (1.101, 1.148) or not (1.137)",
+        ("wakes", "silent", "counts"),
+        "page-daemon lap with no shortage: wakes uvm_wait sleepers (1.101, 1.148) or not (1.137); "
+        "or it counts them, and does not sleep while there are any (1.157, of a fork)",
     )
     rwlock: str = choice(
         "wake-all",
         ("wake-all", "wake-one-writer", "hand-off"),
         "sleeping locks: kern_rwlock.c 1.48-1.50, 1.58, or a hypothetical FIFO hand-off",
     )
+    rwlock_spins: int = size(
+        0, 0, 8, "times that a try of kernel_map's lock looks again while a writer has it"
+    )
+    mutex: str = choice(
+        "spin",
+        ("spin", "park"),
+        "mutexes: spinning in no order (before December 2025), or first come first served (1.85)",
+    )
     churn: str = choice(
         "hold",
-        ("hold", "alloc"),
-        "what a kernel-map churner does under the lock: only hold it, or take and give a range",
+        ("hold", "alloc", "read"),
+        "what a kernel-map churner does under the lock: only hold it, take and give a range, or "
+        "hold it as a reader",
     )
     pool_memory: str = choice(
         "kernel_map",
@@ -94,8 +104,19 @@ class KernelParams:
         0, 0, 4096, "lock-retry: pages that must be free beyond what an allocation leaves alone"
     )
     kmem_pages: int = size(16, 0, 256, "pages of the interrupt-safe map left for the pools")
+    kmem_entries: int = size(
+        0, 0, 16, "map entries in that map's static list at the start; 0: as many as it needs"
+    )
     pool_cache: int = size(
         0, 0, 8, "items in a list of the pmap pools' per-CPU caches, two a CPU; 0 is none"
+    )
+    pool_recycle: bool = switch(
+        "pmap's pools give idle pages back (but vp's those of kernel_map only), as time passes: a "
+        "story says how much"
+    )
+    pool_hiwat: int = size(8, 0, 8, "pool_recycle: idle pages a pool keeps (pr_maxpages)")
+    pool_lowat: int = size(
+        0, 0, 8, "pool_recycle: idle pages that the collector leaves a pmap pool (pr_minpages)"
     )
     page_cache: int = size(
         0, 0, 8, "pages in a magazine of the per-CPU page caches, two a CPU; 0 is none"
@@ -129,12 +150,28 @@ class KernelParams:
     swap_used: int = size(0, 0, 1 << 20, "swap slots that hold pages found only there")
     levels: int = size(3, 3, 4, "page-table levels (arm64 user pmaps have 3)")
     index_bits: int = size(9, 1, 9, "bits of each page-table index")
+    watch_nowait: bool = switch(
+        "note who is in a NOWAIT request, for the check that none of them sleeps"
+    )
     vp_stock: int = size(0, 0, 64, "page-table items in the vp pool at the start")
     pted_stock: int = size(4, 0, 64, "descriptors in the pted pool at the start")
     anon_stock: int = size(4, 0, 64, "anons in their pool at the start")
     entry_stock: int = size(4, 0, 64, "kernel_map entries in their pool at the start")
     header_stock: int = size(8, 0, 64, "pool page headers in phpool at the start")
     km_pages: int = size(8, 0, 64, "one-page kernel addresses in the uvm_km_pages stock")
+    km_lowat: int = size(
+        0,
+        0,
+        16,
+        "addresses below which a thread refills that stock, to 4 times so many; 0: none "
+        "(with a direct map there is no stock)",
+    )
+    km_batch: int = size(2, 1, 16, "addresses that this thread takes at a time (16 in the kernel)")
+
+    @property
+    def own_singles(self) -> bool:
+        """Do one-page addresses come and go, as ranges of kernel_map?"""
+        return self.pool_memory != "direct" and (self.pool_recycle or self.km_lowat > 0)
 
 
 def contradictions(p: KernelParams) -> list[str]:

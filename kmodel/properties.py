@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from kmodel import allocation
 from kmodel.fault import Kernel, Space
 from kmodel.pmap import checks
 from kmodel.pmap.pmap import Pmap
@@ -26,6 +27,15 @@ NOT_IN_VAIN: Final = "nobody waits for what is there"
 NOT_FREED: Final = "no use after free"
 NOT_MAPPED: Final = "populated is not mapped"
 GIVEN_BACK: Final = "no leak"
+NOWAIT: Final = "NOWAIT never blocks"
+ONE_PLACE: Final = "each page is in one place"
+ONE_ITEM: Final = "each item is in one place"
+COUNTED: Final = "nfail counts each NULL"
+PURE: Final = "page daemon purity"
+SERVED: Final = "a pool's waiter is served"
+NO_MAP_DEADLOCK: Final = "no memory deadlock through kernel_map"
+STOCKED: Final = "the one-page stock is refilled"
+ORDERED: Final = "lock order is acyclic"
 ONE_INSTALLER: Final = "one installer per slot"
 LINKED: Final = "no use after free over windows"
 CONSERVED: Final = "pool conservation"
@@ -173,6 +183,46 @@ PROPERTIES: Final[dict[str, Property]] = {
         "table a level, and pmap_destroy leaves none",
         test=of_each_pmap(checks.unbounded_waste),
         prepare=count_calls,
+    ),
+    NOWAIT: Property(
+        "a NOWAIT request for an item of a pool of kernel memory or of the pmap never sleeps",
+        test=allocation.nowait_blocks,
+    ),
+    ONE_PLACE: Property(
+        "no page is free and used, or used twice", test=allocation.page_in_two_places
+    ),
+    ONE_ITEM: Property(
+        "no item of a pool is free twice, or free and in the cache of a CPU",
+        test=allocation.item_in_two_places,
+    ),
+    COUNTED: Property(
+        "nfail rises when a NOWAIT or LIMITFAIL get returns NULL from the pool proper, and never "
+        "else",
+        test=allocation.miscounted,
+    ),
+    PURE: Property(
+        "the page daemon never waits for memory, kernel_map, a pool or a kernel address",
+        test=allocation.impure,
+    ),
+    SERVED: Property(
+        "nobody sleeps for ever for an item of a pool in which one is free, if everybody gets a "
+        "turn (strong fairness)",
+        test=allocation.unserved,
+        when="hang",
+    ),
+    NO_MAP_DEADLOCK: Property(
+        "no holder of kernel_map waits for memory while the page daemon waits for kernel_map",
+        test=allocation.memory_deadlock,
+    ),
+    STOCKED: Property(
+        "the thread of the one-page stock does not sleep for ever while the stock is empty and "
+        "kernel_map has an address, if everybody gets a turn (strong fairness)",
+        test=allocation.stock_stuck,
+        when="hang",
+    ),
+    ORDERED: Property(
+        "no locks are waited for in a circle, a lock that is only tried not counted",
+        kinds=("lock-order",),
     ),
 }
 

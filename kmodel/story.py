@@ -11,9 +11,10 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints, overload
 
 import attrs
 
@@ -45,7 +46,8 @@ def parameter(default: int, low: int, high: int, text: str = "") -> Any:
 class Scenario:
     """A loaded scenario. ``own`` is an attrs class of its parameters, ``digest`` of its
     file's text; ``name`` is what finds it again (a name or a path). A ``bare`` one asks for
-    a ``World`` and gets no kernel."""
+    a ``World`` and gets no kernel. ``machine`` is what the story needs of a machine, unless
+    somebody says otherwise."""
 
     name: str
     function: Function
@@ -53,6 +55,7 @@ class Scenario:
     own: type
     digest: str
     bare: bool = False
+    machine: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def summary(self) -> str:
@@ -83,10 +86,23 @@ class Scenario:
             ) from error
 
 
-def scenario(function: Function) -> Function:
-    """Mark the function of a scenario file that builds the scenario."""
-    function.is_scenario = True  # type: ignore[attr-defined]
-    return function
+@overload
+def scenario(function: Function) -> Function: ...
+@overload
+def scenario(**machine: Any) -> Callable[[Function], Function]: ...
+
+
+def scenario(
+    function: Function | None = None, **machine: Any
+) -> Function | Callable[[Function], Function]:
+    """Mark the function of a scenario file that builds the scenario. In brackets stand
+    the machine's parameters without which there is no story: ``@scenario(km_lowat=1)``."""
+
+    def mark(function: Function) -> Function:
+        function.is_scenario, function.machine = True, machine  # type: ignore[attr-defined]
+        return function
+
+    return mark if function is None else mark(function)
 
 
 def folder() -> Path:
@@ -131,7 +147,7 @@ def _read(name: str, path: Path) -> Scenario:
         raise ScenarioError(
             f"scenario file {path} cannot be loaded: {type(error).__name__}: {error}{_where(error)}"
         ) from error
-    marked = [f for f in vars(module).values() if getattr(f, "is_scenario", False)]
+    marked: list[Any] = [f for f in vars(module).values() if getattr(f, "is_scenario", False)]
     if len(marked) != 1:
         raise ScenarioError(
             f"scenario file {path} has {len(marked)} functions marked @scenario, and needs one: "
@@ -140,7 +156,7 @@ def _read(name: str, path: Path) -> Scenario:
     digest = hashlib.blake2b(text, digest_size=8).hexdigest()
     story = inspect.getdoc(module) or ""
     own = _own_class(path, marked[0])
-    return Scenario(name, marked[0], story, own, digest, _is_bare(marked[0]))
+    return Scenario(name, marked[0], story, own, digest, _is_bare(marked[0]), marked[0].machine)
 
 
 def _is_bare(function: Function) -> bool:

@@ -100,6 +100,39 @@ def test_a_bell_between_the_end_of_a_lap_and_the_next_sleep_is_lost():
     assert (1, 1) in asleep
 
 
+@fact(
+    "1.157 (a fork) counts the callers of uvm_wait and does not sleep while there are any: no "
+    "bell is lost",
+    "uvm_pdaemon.c 1.157 uvm_pageout, as read in a fork",
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_daemon_that_counts_its_callers_loses_no_bell(times):
+    """In every order all waits end, however late the daemon goes back to sleep."""
+    m, turns = waiting("counts", times)
+    graph = search(m.world)
+    assert stuck(graph) == []
+    assert at_end(graph, lambda: turns.value) == {times}
+    assert everywhere(graph, lambda: m.physmem.waiting) == {0, 1}
+
+
+@fact(
+    "1.137 sleeps although a pma is queued while pages are being written out; 1.101 does not",
+    "uvm_pdaemon.c 1.137 uvm_pageout",
+)
+@pytest.mark.parametrize(
+    ("lap", "paging", "laps"),
+    [("wakes", 1, 1), ("silent", 1, 0), ("silent", 0, 1), ("counts", 1, 1)],
+)
+def test_a_queued_pma_keeps_the_daemon_awake_unless_pages_are_on_their_way(lap, paging, laps):
+    m = boot(lap=lap)
+    m.physmem.nowait_pma, m.physmem.paging = True, paging
+    m.cpu("A", m.physmem.freepages, ())
+    m.finish()
+    with Steered(m.world) as steered:
+        steered.until("pagedaemon", "chan.woken")
+        assert len([event for _, event, _ in steered.events if event == "daemon.lap"]) == laps
+
+
 # --- a real shortage --------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import pytest
 import stories
 
 from kmodel import fixes, settings, story
+from kmodel.case import Case
 from kmodel.param import KernelParams
 from kmodel.settings import UsageError
 from kmodel.world import ScenarioError
@@ -49,9 +50,31 @@ def test_every_packaged_scenario_loads_and_builds() -> None:
     for name in story.names():
         loaded = story.load(name)
         assert (loaded.name, loaded.story.splitlines()[0]) == (name, loaded.summary)
-        own, kernel = settings.structure(loaded.own, {})
+        own, kernel = settings.structure(loaded.own, dict(loaded.machine))
         world = loaded.build(own, kernel, fixes.load("wait"))
         assert any(task.obliged for task in world.tasks)
+
+
+NEEDS = '''"""One fault on a small machine."""
+from kmodel import Machine, scenario
+
+
+@scenario(npages=20, lap="silent")
+def needs(m: Machine) -> None:
+    m.cpu("A", m.process().fault(0x20_0000))
+'''
+
+
+def test_a_story_can_say_what_it_needs_of_a_machine(tmp_path: Path) -> None:
+    """Unless somebody says otherwise; and a token carries it."""
+    path = stories.write(tmp_path, NEEDS)
+    case = Case.of(path, {"npages": 30})
+    assert (case.params["npages"], case.params["lap"]) == (30, "silent")
+    assert case.differing() == {"npages": 30, "lap": "silent"}
+    assert Case.of(path, {"lap": "wakes"}).differing() == {"npages": 20, "lap": "wakes"}
+    wrong = stories.write(tmp_path, NEEDS.replace("npages=20", "nopages=20"))
+    with pytest.raises(UsageError, match=r"nopages: no such parameter\. Did you mean 'npages'"):
+        Case.of(wrong, {})
 
 
 def test_a_file_of_ones_own_is_found_by_its_path(tmp_path: Path) -> None:

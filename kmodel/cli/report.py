@@ -75,13 +75,15 @@ def covered(verdict: Verdict) -> list[str]:
     counts: dict[str, Any] = verdict.counts
     if not counts:
         return evidence if verdict.evidence.states else []
+    refused = counts.get("refused_tries", 0)
     failures = ", ".join(f"{k}: {most(v)}" for k, v in counts["pool_failures"].items())
     reach = "most on any run" if verdict.evidence.complete else "on some run at least"
     numbers = [
         "",
         f"  {reach}: {most(counts['refaults'])} refaults of one fault, "
         f"pool failures {failures or 'none'}, {most(counts['daemon_laps'])} daemon laps, "
-        f"{most(counts['kills'])} kills",
+        f"{most(counts['kills'])} kills"
+        + (f", {most(refused)} tries refused to one thread" if refused != 0 else ""),
     ]
     quiet = not failures and not any(counts[k] != 0 for k in ("refaults", "daemon_laps", "kills"))
     return [

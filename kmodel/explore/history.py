@@ -22,6 +22,7 @@ from kmodel import point
 from kmodel.explore.blame import blame
 from kmodel.explore.coroutine import NOT_OF_THE_TASK, checked, close, goes, unawaited
 from kmodel.explore.keys import place
+from kmodel.explore.site import with_site
 from kmodel.explore.tree import BLOCKED, Divergence, Leaf, Predicate, State, grow, spans_of, walk
 from kmodel.point import RUN, START, Op, Task, fold
 from kmodel.recorder import MAX_CODES, LimitReached
@@ -190,7 +191,7 @@ class Histories:
         self._enter(node, state)
         goes(op)
         said: list[tuple[str, dict[str, Any]]] = []
-        RUN.sink = lambda event, fields: said.append((event, fields))
+        RUN.sink = lambda event, fields: said.append((event, with_site(event, fields)))
         after: Op | None = None
         try:
             leaf.result = op[0].effect(op[1], *op[2])

@@ -10,11 +10,13 @@ Pair = tuple[str, str]
 
 @attrs.frozen
 class Taking:
-    """``task`` held ``held``, all these, when it was about to wait for ``wanted``."""
+    """``task`` held ``held``, all these, when it was about to wait for ``wanted``, ``at`` a
+    place in the model's code."""
 
     task: int
     held: tuple[str, ...]
     wanted: str
+    at: str = ""
 
 
 @attrs.frozen
@@ -51,7 +53,10 @@ class Inversion:
     def message(self, names: list[str]) -> str:
         """Who held and who wanted, and what is known of it."""
         pairs = list(zip(self.locks, self.takings))
-        told = "; ".join(f"{names[t.task]} holds {held} and wants {t.wanted}" for held, t in pairs)
+        told = "; ".join(
+            f"{names[t.task]} holds {held} and wants {t.wanted}{t.at and f' in {t.at}'}"
+            for held, t in pairs
+        )
         if self.read_only:
             told += " (readers only: harmless until writers wait in between)"
         return f"{told}: {self.status}, {self._why(names)}"

@@ -17,15 +17,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 from kmodel.explore.graph import NOWHERE, Graph
 from kmodel.explore.inversion import Deadlock, Inversion, Pair, Taking
 from kmodel.explore.lasso import Paths
+from kmodel.explore.site import ORDER
 from kmodel.explore.tree import Leaf, Predicate
 from kmodel.point import Task
-
-ORDER: Final = "witness.order"
 
 
 class LockOrder:
@@ -202,7 +201,7 @@ def _around(locks: tuple[str, ...]) -> list[Pair]:
 def _takings(task: int, leaf: Leaf) -> Iterator[Taking]:
     for event, fields in leaf.said:
         if event == ORDER:
-            yield Taking(task, fields["held"], fields["wanted"])
+            yield Taking(task, fields["held"], fields["wanted"], fields.get("at", ""))
 
 
 def _held_by(task: Task) -> Predicate:

@@ -29,7 +29,7 @@ import attrs
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 AfterFailure = Callable[["Kernel", "Space", int, "int | Cause"], Coroutine[Any, Any, None]]
 AroundFault = Callable[["Kernel", "Space", int], Coroutine[Any, Any, None]]

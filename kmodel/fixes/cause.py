@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from kmodel.event import mark
 from kmodel.point import procedure
-from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.cause import Cause
+from kmodel.vm.pool import Pool
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space

@@ -21,7 +21,7 @@ from kmodel.point import procedure
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 SUMMARY = "uvm_wait as before, and the page daemon's lap refills pools that have run empty"
 VARIANTS = {"daemon_refill": ("waitok", "trylock")}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 SUMMARY = "descriptors inside the tables: one pool fewer to run empty"
 PARAMS = {"pmap_pools": "inline"}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 SUMMARY = "table pages from the interrupt-safe map: a mutex, but little address space"
 PARAMS = {"pool_memory": "intrsafe"}

@@ -17,7 +17,7 @@ from kmodel.point import procedure
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 SUMMARY = "the hack: memory is free, so lock and unlock kernel_map, then retry"
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 SUMMARY = "pmap pools as a thin wrapper over the page allocator and its per-CPU caches"
 PARAMS = {"pmap_pools": "wrapper", "page_cache": 2}

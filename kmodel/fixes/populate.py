@@ -13,7 +13,7 @@ from kmodel.pmap.populate import pmap_populate
 
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 SUMMARY = "pmap_populate: make the tables for the address with WAITOK, then retry (the diff)"
 

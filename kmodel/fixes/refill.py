@@ -22,7 +22,7 @@ from kmodel.point import procedure
 if TYPE_CHECKING:
     from kmodel.fault import Kernel, Space
     from kmodel.pmap.pools import PmapPools
-    from kmodel.vm.pool import Cause
+    from kmodel.vm.cause import Cause
 
 SUMMARY = "the first idea: get what may be missing with WAITOK, put it back, then retry"
 VARIANTS = {"pool_cache": (1, 0)}

@@ -15,7 +15,8 @@ from kmodel.panic import Panic
 from kmodel.point import curtask
 from kmodel.shared import Hidden, shared
 from kmodel.table import observe
-from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.cause import Cause
+from kmodel.vm.pool import Pool
 from kmodel.world import World
 
 Alloc = Callable[[bool], Awaitable[tuple[int, ...] | Cause]]

@@ -21,7 +21,7 @@ from kmodel.pmap.tables import Tables
 from kmodel.point import operation, procedure
 from kmodel.shared import Atomic, Hidden, Statistic, shared
 from kmodel.sync.mutex import IPL_VM, Mutex
-from kmodel.vm.pool import Cause
+from kmodel.vm.cause import Cause
 
 ENOMEM: Final = 12
 PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4

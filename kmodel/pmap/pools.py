@@ -18,10 +18,13 @@ from kmodel.point import curtask, procedure
 from kmodel.shared import shared
 from kmodel.sync.mutex import IPL_VM
 from kmodel.table import Table
+from kmodel.vm.cause import Cause
 from kmodel.vm.direct import DIRECT_BASE, FROM_DIRECT, DirectPages
-from kmodel.vm.km import KMPAGES_BASE, KernelMemory, SinglePages, VpPages
+from kmodel.vm.km import KernelMemory, SinglePages, VpPages
+from kmodel.vm.kmap import KERNBASE
 from kmodel.vm.kmem import FROM_KMEM, KmemPages
-from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.kmpages import KMPAGES_BASE
+from kmodel.vm.pool import Pool
 from kmodel.vm.wrapper import WrapperPool
 from kmodel.world import ScenarioError
 
@@ -62,21 +65,34 @@ class PmapPools:
     def __init__(self, p: KernelParams, km: KernelMemory, single: SinglePages) -> None:
         wrapper, self.inline = p.pmap_pools == "wrapper", p.pmap_pools == "inline"
         pted_pages = km.single(STOCK_ITEMS, cached=wrapper)
+        idle = km.idle(pted_pages, STOCK_ITEMS, PAGE_SIZE)
         self.pted_pool = Pool(
-            "pted", pted_pages, IPL_VM, PAGE_SIZE // STOCK_ITEMS, cached=p.pool_cache
+            "pted",
+            pted_pages,
+            IPL_VM,
+            PAGE_SIZE // STOCK_ITEMS,
+            cached=p.pool_cache,
+            idle=idle,
+            nowait=km.nowait,
         )
-        self.headers = Pool("phpool", single, IPL_VM, PAGE_SIZE // STOCK_ITEMS)
+        self.headers = Pool("phpool", single, IPL_VM, PAGE_SIZE // STOCK_ITEMS, nowait=km.nowait)
         self.memory = _memory(p, km, None if wrapper else self.headers)
         size, items = 2 * PAGE_SIZE, len(self.memory.addresses)
+        idle = km.idle(self.memory, 1, size) if isinstance(self.memory, VpPages) else None
         if wrapper and not isinstance(self.memory, KmemPages):
             vp_pool: Pool = WrapperPool("vp", self.memory, IPL_VM, size)
         else:
-            vp_pool = Pool("vp", self.memory, IPL_VM, size, max(items, 1), 3, cached=p.pool_cache)
+            wheel = max(items, 1)
+            vp_pool = Pool(
+                "vp", self.memory, IPL_VM, size, wheel, 3, None, p.pool_cache, idle, km.nowait
+            )
         self.vp_pool = vp_pool
         self.vps = tuple(Vp(address, self.inline) for address in self.memory.addresses)
         step = PAGE_SIZE // STOCK_ITEMS
-        pages = p.npages if km.has_direct_map else p.km_pages
-        self.first_pted = DIRECT_BASE if km.has_direct_map else KMPAGES_BASE
+        pages, first = (p.npages, DIRECT_BASE) if km.has_direct_map else (p.km_pages, KMPAGES_BASE)
+        if p.own_singles:
+            pages, first = km.kernel_map.npages, KERNBASE
+        self.first_pted = first
         self.pteds = tuple(Pted(self.first_pted + n * step) for n in range(pages * STOCK_ITEMS))
         reserved: list[tuple[Vp | Pted, ...]] = [()] * MAX_CPUS
         self.reserved = Table(reserved if p.pmap_pools == "reserved" else [])
@@ -213,7 +229,8 @@ def _memory(p: KernelParams, km: KernelMemory, headers: Pool | None) -> VpMemory
     """Where table pages come from in this kernel."""
     if p.pool_memory == "intrsafe":
         assert headers is not None
-        return KmemPages(p, km.physmem, headers)
+        return KmemPages(p, km.physmem, headers, km.single(STOCK_ITEMS))
     if p.pool_memory == "direct":
         return DirectPages(p, km.physmem, headers)
-    return VpPages(km, headers, km.cache if headers is None else None)
+    source = km.cache if headers is None else None
+    return VpPages(km, headers, source, returns=p.pool_recycle)

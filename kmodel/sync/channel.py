@@ -71,8 +71,10 @@ class Channel:
         assert_may_sleep(f"msleep({self.name})", mutex)
         mutex.forget(again=relock)
         await self._enqueue(curtask(), mutex)
-        await self._woken(curtask(), mutex if relock else None)
+        await self._woken(curtask(), mutex if relock and not mutex.queues else None)
         if relock:
+            if mutex.queues:
+                await mutex.take()
             mutex.note()
 
     async def rwsleep(self, lock: Sleeping) -> None:

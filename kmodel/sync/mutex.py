@@ -8,7 +8,7 @@ arrives).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from kmodel.event import say
 from kmodel.panic import Panic
@@ -28,6 +28,7 @@ class Mutex:
     (``tried``). Otherwise the release ends the step it is in.
     """
 
+    queues: ClassVar[bool] = False  # first come first served?
     name: Final[str]
     ipl: Final[int]
     tried: Final[bool]
@@ -39,8 +40,12 @@ class Mutex:
     async def enter(self) -> None:
         """Spin until the mutex is free, and take it."""
         self._assert_not_held("mtx_enter", waits=True)
-        await self._enter(curtask())
+        await self.take()
         self.note()
+
+    async def take(self) -> None:
+        """The part of ``enter`` that waits."""
+        await self._enter(curtask())
 
     async def enter_try(self) -> bool:
         """Take the mutex if it is free now. Never spins, never queues."""

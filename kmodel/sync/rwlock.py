@@ -2,9 +2,9 @@
 one that it has not.
 
 Source: sys/kern/kern_rwlock.c, revisions 1.48-1.50 (``WakeAll``) and 1.58
-(``WakeOneWriter``). Left out: spinning before a sleep or before a NOSLEEP request
-fails (1000 turns in the real one; here a try looks once), upgrade and downgrade,
-RW_SLEEPFAIL, recursion.
+(``WakeOneWriter``). Left out: spinning before a sleep, upgrade and downgrade,
+RW_SLEEPFAIL, recursion. A try looks once, or ``spins`` times more before it gives up (up
+to 1000 in the real one, while a writer has the lock; between two looks anybody may run).
 
 In both real policies the lock is free between the release and the moment the
 woken thread runs, so a newcomer may *barge* in.
@@ -32,11 +32,12 @@ class RwLock:
     """
 
     name: Final[str]
+    spins: Final[int]
     writer: Atomic[Task | None]
     readers: Atomic[tuple[Task, ...]]
 
-    def __init__(self, name: str) -> None:
-        self.name, self.writer, self.readers = name, None, ()
+    def __init__(self, name: str, spins: int = 0) -> None:
+        self.name, self.spins, self.writer, self.readers = name, spins, None, ()
 
     @procedure
     async def enter(self, write: bool) -> None:
@@ -51,9 +52,13 @@ class RwLock:
         self._note()
 
     async def enter_try(self, write: bool) -> bool:
-        """rw_enter with RW_NOSLEEP: one look, no queueing; ``False`` is EBUSY."""
+        """rw_enter with RW_NOSLEEP: no sleep, no queueing; ``False`` is EBUSY."""
         self._assert_not_held()
         got = await self._try(curtask(), write)
+        for _ in range(self.spins):
+            if got or await self._readers_in():
+                break
+            got = await self._try(curtask(), write)
         if got:
             self._note()
         return got
@@ -69,7 +74,11 @@ class RwLock:
 
     def asleep(self, task: Task) -> bool:
         """Is ``task`` on the lock's queue? For checks, which see everything."""
-        return not self._may_retry(task)
+        return task in self.sleeping()
+
+    def sleeping(self) -> tuple[Task, ...]:
+        """Who is on the lock's queue. For checks."""
+        raise NotImplementedError
 
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
         raise NotImplementedError
@@ -124,6 +133,11 @@ class RwLock:
             self.readers = tuple(reader for reader in self.readers if reader is not task)
         self._wake()
 
+    @operation(event="lock.spin")
+    def _readers_in(self) -> bool:
+        """Have readers the lock? Then a try gives up at once, and does not spin."""
+        return bool(self.readers)
+
     @procedure
     def _forget(self) -> None:
         self.assert_held()
@@ -164,8 +178,8 @@ class WakeAll(RwLock):
     wrwant: Atomic[bool]
     sleepers: Atomic[tuple[Task, ...]]
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, spins: int = 0) -> None:
+        super().__init__(name, spins)
         self.wrwant, self.sleepers = False, ()
 
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
@@ -174,6 +188,9 @@ class WakeAll(RwLock):
     def _queue(self, task: Task, write: bool) -> None:
         self.sleepers = (*self.sleepers, task)
         self.wrwant = self.wrwant or write
+
+    def sleeping(self) -> tuple[Task, ...]:
+        return self.sleepers
 
     def _may_retry(self, task: Task) -> bool:
         return task not in self.sleepers
@@ -195,8 +212,8 @@ class WakeOneWriter(RwLock):
     writers_asleep: Atomic[tuple[Task, ...]]
     readers_asleep: Atomic[tuple[Task, ...]]
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, spins: int = 0) -> None:
+        super().__init__(name, spins)
         self.waiting, self.writers_asleep, self.readers_asleep = (), (), ()
 
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
@@ -215,6 +232,9 @@ class WakeOneWriter(RwLock):
         if task in self.waiting:
             self.waiting = tuple(one for one in self.waiting if one is not task)
 
+    def sleeping(self) -> tuple[Task, ...]:
+        return (*self.writers_asleep, *self.readers_asleep)
+
     def _may_retry(self, task: Task) -> bool:
         return task not in self.writers_asleep and task not in self.readers_asleep
 
@@ -232,12 +252,12 @@ class HandOff(RwLock):
 
     queue: Atomic[tuple[tuple[Task, bool], ...]]
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, spins: int = 0) -> None:
+        super().__init__(name, spins)
         self.queue = ()
 
-    def asleep(self, task: Task) -> bool:
-        return any(waiting is task for waiting, _ in self.queue)
+    def sleeping(self) -> tuple[Task, ...]:
+        return tuple(task for task, _ in self.queue)
 
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
         return woken or (self.free(write) and not self.queue)
@@ -266,6 +286,6 @@ POLICIES: Final[dict[str, type[RwLock]]] = {
 }
 
 
-def rwlock(name: str, policy: str) -> RwLock:
-    """rw_init: a lock of the given policy."""
-    return POLICIES[policy](name)
+def rwlock(name: str, policy: str, spins: int = 0) -> RwLock:
+    """rw_init: a lock of the given policy, whose tries look so many times more."""
+    return POLICIES[policy](name, spins)

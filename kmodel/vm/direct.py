@@ -14,8 +14,9 @@ from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import procedure
 from kmodel.shared import shared
 from kmodel.table import Table
+from kmodel.vm.cause import Cause
 from kmodel.vm.physmem import PhysMem
-from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.pool import Pool
 
 DIRECT_BASE: Final = 0xFFFF_FFC0_0000_0000
 FROM_DIRECT: Final = "a table page came from the direct map"
@@ -24,6 +25,11 @@ FROM_DIRECT: Final = "a table page came from the direct map"
 def direct_address(page: int) -> int:
     """PMAP_DIRECT_MAP."""
     return DIRECT_BASE + page * PAGE_SIZE
+
+
+def direct_page(va: int) -> int:
+    """The page at an address of the direct map."""
+    return (va - DIRECT_BASE) // PAGE_SIZE
 
 
 @shared

@@ -1,8 +1,7 @@
 """Kernel memory: physical pages with kernel addresses.
 
-Source: sys/uvm/uvm_km.c 1.157 (km_alloc, uvm_km_pages). Left out: the thread that
-refills the stock of one-page addresses (so a WAITOK get from an empty stock sleeps for
-ever), kv_wait modes, the slowdown hint.
+Source: sys/uvm/uvm_km.c 1.157 (km_alloc, km_free). Left out: kv_wait modes, the slowdown
+hint.
 """
 
 from __future__ import annotations
@@ -13,51 +12,19 @@ from kmodel.event import say
 from kmodel.param import PAGE_SIZE, STOCK_ITEMS, KernelParams
 from kmodel.point import procedure
 from kmodel.shared import shared
-from kmodel.sync.channel import Channel
-from kmodel.sync.mutex import IPL_VM, Mutex
+from kmodel.sync.clock import Clock
+from kmodel.sync.mutex import IPL_VM
+from kmodel.sync.nonblock import NonBlock
 from kmodel.table import Table
-from kmodel.vm.direct import direct_address
+from kmodel.vm.cause import Cause
+from kmodel.vm.direct import direct_address, direct_page
 from kmodel.vm.kmap import KERNBASE, KernelMap
+from kmodel.vm.kmpages import KmPages
+from kmodel.vm.kmstock import KmStock
 from kmodel.vm.pagecache import PageCache
 from kmodel.vm.physmem import PhysMem
-from kmodel.vm.pool import Cause, Pool
-
-KMPAGES_BASE: Final = 0xFFFF_FF80_4000_0000
-
-
-@shared
-class KmPages:
-    """uvm_km_pages: a stock of one-page kernel addresses with no page behind them."""
-
-    mtx: Final[Mutex]
-    chan: Final[Channel]
-    next: int  # mtx
-    free: int  # mtx
-
-    def __init__(self, stock: int) -> None:
-        self.mtx = Mutex("uvm_km_pages.mtx")
-        self.chan = Channel("&uvm_km_pages.free", left_out="the thread that refills the stock")
-        self.next, self.free = 0, stock
-
-    @procedure
-    async def get(self, waitok: bool) -> int | None:
-        """One address; with nothing in stock sleep (``waitok``) or fail."""
-        await self.mtx.enter()
-        while not self.free:
-            if not waitok:
-                await self.mtx.leave()
-                return None
-            await self.chan.msleep(self.mtx)
-        address = self.take()
-        await self.mtx.leave()
-        return address
-
-    @procedure
-    def take(self) -> int:
-        """Held: mtx (or boot)."""
-        self.free -= 1
-        self.next += 1
-        return KMPAGES_BASE + (self.next - 1) * PAGE_SIZE
+from kmodel.vm.pool import Pool
+from kmodel.vm.poolpage import IdlePages, Returnable
 
 
 class Entering(Protocol):
@@ -78,15 +45,22 @@ class KernelMemory:
     kmpages: Final[KmPages]
     has_direct_map: Final[bool]
     entries: Final[Pool]
+    clock: Final[Clock | None]
+    hiwat: Final[int]
+    nowait: Final[NonBlock | None]
     backing: Final[Table[tuple[int, ...] | None]]  # a range's pages; whoever owns the range
     pmap: Final[Entering | None]  # the kernel's, if it is modelled; set at boot
 
     def __init__(self, p: KernelParams, physmem: PhysMem) -> None:
         self.physmem, self.kernel_map, self.pmap = physmem, KernelMap(p), None
-        self.backing = Table([None] * p.kva_pages)
-        self.kmpages, self.cache = KmPages(p.km_pages), PageCache(p, physmem)
+        self.backing = Table([None] * self.kernel_map.npages)
+        self.kmpages = KmStock(p, self.kernel_map) if p.own_singles else KmPages(p.km_pages)
+        self.cache = PageCache(p, physmem)
         self.has_direct_map = p.pool_memory == "direct"
-        self.entries = Pool("vmmpekpl", self.single(STOCK_ITEMS), IPL_VM, PAGE_SIZE // STOCK_ITEMS)
+        self.clock, self.hiwat = Clock() if p.pool_recycle else None, p.pool_hiwat
+        self.nowait = NonBlock("PR_NOWAIT") if p.watch_nowait else None
+        size = PAGE_SIZE // STOCK_ITEMS
+        self.entries = Pool("vmmpekpl", self.single(STOCK_ITEMS), IPL_VM, size, nowait=self.nowait)
 
     def single(self, items: int, *, cached: bool = False) -> SinglePages:
         """An allocator of single pages, ``items`` to a page; ``cached`` ones come through the
@@ -94,6 +68,10 @@ class KernelMemory:
         source = self.cache if cached else self.physmem
         kmpages = None if self.has_direct_map else self.kmpages
         return SinglePages(self.physmem, kmpages, items, source)
+
+    def idle(self, pages: Returnable, items: int, size: int) -> IdlePages | None:
+        """For a pool with so many ``items`` to a page of ``size``, if pools give pages back."""
+        return IdlePages(pages, self.clock, items, size, self.hiwat) if self.clock else None
 
     @procedure
     async def km_alloc(
@@ -170,7 +148,17 @@ class SinglePages:
         if va is None:
             await self.source.freepages(pages)
             return Cause.STOCK
+        self.kmpages.enter(va, pages[0])
         return self.carve(va)
+
+    @procedure
+    async def free(self, page: int) -> None:
+        """km_free with kv_page: the page at that address. It takes no lock that sleeps."""
+        if self.kmpages is None:
+            await self.physmem.freepages((direct_page(page),))
+        else:
+            assert isinstance(self.kmpages, KmStock)
+            await self.kmpages.put(page, self.physmem)
 
     def carve(self, va: int) -> tuple[int, ...]:
         """The addresses of the items on the page at ``va``."""
@@ -181,7 +169,11 @@ class SinglePages:
         if not self.physmem.free or (self.kmpages is not None and not self.kmpages.free):
             return None
         (page,) = self.physmem.take(1)
-        return self.carve(self.kmpages.take() if self.kmpages else direct_address(page))
+        if self.kmpages is None:
+            return self.carve(direct_address(page))
+        va = self.kmpages.take()
+        self.kmpages.enter(va, page)
+        return self.carve(va)
 
 
 @shared
@@ -189,39 +181,53 @@ class VpPages:
     """pmap_vp_page_alloc: two pages at one kernel_map address, one item; its header
     is off the page, from ``phpool``, asked for last (sys/arch/arm64/arm64/pmap.c).
 
-    Without ``headers`` it serves a pool that keeps no pages, and so needs none.
+    Without ``headers`` it serves a pool that keeps no pages, and so needs none. ``header``
+    is that of each item's page, where pages are given back.
     """
 
     km: Final[KernelMemory]
     headers: Final[Pool | None]
     source: Final[PhysMem | PageCache]
     addresses: Final[range]  # where an item can lie
+    header: Final[Table[int]]  # whoever owns the item
 
     def __init__(
         self,
         km: KernelMemory,
         headers: Pool | None,
         source: PhysMem | PageCache | None = None,
+        *,
+        returns: bool = False,
     ) -> None:
         self.km, self.headers, self.source = km, headers, source or km.physmem
         size = 2 * PAGE_SIZE
         self.addresses = range(KERNBASE, KERNBASE + km.kernel_map.npages // 2 * size, size)
+        self.header = Table([0] * (len(self.addresses) if returns else 0))
 
     @procedure
     async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
         va = await self.km.km_alloc(2, waitok, self.source)
         if isinstance(va, Cause):
             return va
-        if self.headers is not None and await self.headers.get(waitok) is None:
-            await self.km.km_free(va, self.source)
-            return Cause.HEADER
+        if self.headers is not None:
+            header = await self.headers.get(waitok)
+            if header is None:
+                await self.km.km_free(va, self.source)
+                return Cause.HEADER
+            self._note(va, header)
         return (va,)
+
+    def _note(self, item: int, header: int) -> None:
+        if len(self.header):
+            self.header[self.addresses.index(item)] = header
 
     @procedure
     async def free(self, item: int) -> None:
-        """An item's page is given back. Write-locks kernel_map: may sleep."""
-        assert self.headers is None
+        """An item's page is given back, and its header. Write-locks kernel_map: may sleep."""
+        header = self.header[self.addresses.index(item)] if self.headers is not None else 0
         await self.km.km_free(item, self.source)
+        if self.headers is not None:
+            await self.headers.put(header)
 
     def boot(self) -> int | None:
         """An item, with nobody to wait for; ``None`` if there is no room."""
@@ -237,7 +243,7 @@ class VpPages:
             for n, page in enumerate(pages):
                 self.km.pmap.boot(KERNBASE + (first + n) * PAGE_SIZE, page)
         if self.headers is not None:
-            self.headers.boot_take()
+            self._note(KERNBASE + first * PAGE_SIZE, self.headers.boot_take())
         return KERNBASE + first * PAGE_SIZE
 
     @procedure

@@ -19,7 +19,7 @@ from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import IPL_NONE, Mutex
 from kmodel.sync.rwlock import RwLock, rwlock
 from kmodel.table import Stamp, Table
-from kmodel.vm.pool import Cause
+from kmodel.vm.cause import Cause
 
 if TYPE_CHECKING:
     from kmodel.vm.pool import Pool
@@ -56,10 +56,12 @@ class KernelMap:
     freed: Final[Channel]
 
     def __init__(self, p: KernelParams) -> None:
-        self.lock = rwlock("kernel_map", p.rwlock)
-        self.npages, self.churn_body, self.pmap = p.kva_pages, p.churn, None
-        self.timestamp, self.entry = Stamp(), Table([0] * p.kva_pages)
-        self.used, self.wanted = 0, False
+        self.lock = rwlock("kernel_map", p.rwlock, p.rwlock_spins)
+        # the addresses of single pages come first, and are taken at boot
+        singles = p.km_pages if p.own_singles else 0
+        self.npages, self.churn_body, self.pmap = singles + p.kva_pages, p.churn, None
+        self.timestamp, self.entry = Stamp(), Table([0] * self.npages)
+        self.used, self.wanted = (1 << singles) - 1, False
         self.freed_mtx = Mutex("kernel_map.freed", IPL_NONE)
         self.freed = Channel("kernel_map va")
 
@@ -69,8 +71,7 @@ class KernelMap:
         self.timestamp.bump()
 
     async def vm_map_lock_try(self) -> bool:
-        """Write-lock the map if no reader or writer has it; never sleeps, never queues.
-        Left out: the real one spins up to 1000 turns before it gives up."""
+        """Write-lock the map if no reader or writer has it; never sleeps, never queues."""
         if not await self.lock.enter_try(True):
             return False
         self.timestamp.bump()
@@ -183,8 +184,8 @@ class KernelMap:
     async def churn(self, turns: int | None = None) -> None:
         """A thread that locks, holds and unlocks the map for ever, or for so many ``turns``
         (other kernel allocations). With the body ``alloc`` it also takes a range and gives it
-        back. Left out: pages behind the range, so that its freeing wakes nobody
-        who waits for memory."""
+        back, with ``read`` it only reads the map. Left out: pages behind the range, so that
+        its freeing wakes nobody who waits for memory."""
         if turns is not None:
             for _ in range(turns):
                 await self._churn_once()
@@ -195,6 +196,10 @@ class KernelMap:
             await self._churn_once()
 
     async def _churn_once(self) -> None:
+        if self.churn_body == "read":
+            await self.lock.enter(False)
+            await self.vm_map_unlock()
+            return
         await self.vm_map_lock()
         first = self._churn_take()
         await self.vm_map_unlock()

@@ -2,9 +2,9 @@
 
 Source: sys/uvm/uvm_pmemrange.c 1.77, sys/uvm/uvm_percpu.h (uvm_pmr_cache_get,
 uvm_pmr_cache_put, uvm_pmr_cache_drain). Two magazines a CPU, of 8 pages there. Left out:
-pages of constrained ranges, which bypass it; the page daemon's drain, which empties only
-the cache of the CPU that it runs on (nobody else runs there here, so it is empty). What
-the daemon's I/O frees bypasses it here, since nobody else would run on that CPU, ever.
+pages of constrained ranges, which bypass it. The page daemon drains the cache of the CPU
+that it runs on only; here nobody else runs there, so there is nothing in it. What the
+daemon's I/O frees bypasses it, since nobody else would run on that CPU, ever.
 """
 
 from __future__ import annotations
@@ -83,11 +83,23 @@ class PageCache:
             active, previous = self.magazines[_cpu()]
             if len(active) == self.size:
                 if len(previous) == self.size:
+                    self.magazines[_cpu()] = active, ()  # no page is in two places
                     await self.physmem.freepages(previous)
                 active, previous = (), active
             if page in active or page in previous:
                 raise Panic(f"uvm_pmr_cache_put: page {page} is free already", "double-free")
             self.magazines[_cpu()] = (page, *active), previous
+
+    @procedure
+    async def drain(self) -> None:
+        """uvm_pmr_cache_drain: what the running CPU has goes back. Other CPUs keep theirs,
+        however short memory is."""
+        if not self.size:
+            return
+        active, previous = self.magazines[_cpu()]
+        if active or previous:
+            self.magazines[_cpu()] = ((), ())
+            await self.physmem.freepages((*active, *previous))
 
     def held(self) -> int:
         """Pages in all caches."""

@@ -18,6 +18,8 @@ from kmodel.shared import shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
 
+DAEMON: Final = "pagedaemon"
+"""The name of the task that is the page daemon."""
 SHORT: Final = "too few pages were free"
 
 
@@ -43,6 +45,8 @@ class PhysMem:
     pla: Final[Channel]
     others: int  # boot
     free: int  # fpageqlock
+    counts: Final[bool]
+    waiting: int  # fpageqlock; threads in uvm_wait, if this kernel counts them
     paging: int  # fpageqlock
     pmas: tuple[Task, ...]  # fpageqlock
     nowait_pma: bool  # fpageqlock
@@ -59,6 +63,7 @@ class PhysMem:
         self.pla = Channel("uvm_wait_pla")
         self.free, self.others = (1 << p.npages) - 1, 0
         self.paging, self.pmas, self.nowait_pma = 0, (), False
+        self.counts, self.waiting = p.lap == "counts", 0
 
     def fragment(self) -> None:
         """The end of boot: every second page goes to somebody else for good, if it is free."""
@@ -85,7 +90,8 @@ class PhysMem:
 
         WAITOK does not help below the kernel's reserve without USERESERVE: that
         fails at once. Between the reserves it waits and starts again, as it does when
-        no pages of that kind are there.
+        no pages of that kind are there. The page daemon may have the last page; the syncer,
+        which may too, is left out.
         """
         loop = Loop()
         while True:
@@ -99,16 +105,16 @@ class PhysMem:
                 mark(SHORT)
                 say("page.fail", count=count, why="reserve_kernel")
                 return None
-            if free > self.reserve_pagedaemon + count:
-                pages = self.take(count, contiguous=contiguous)
+            if free > self.reserve_pagedaemon + count or curtask().name == DAEMON:
+                pages = self.take(count, contiguous=contiguous) if free >= count else ()
                 if pages:
                     await self.fpageqlock.leave()
                     say("page.alloc", pages=" ".join(map(str, pages)))
                     return pages
                 if await self._not_side_by_side(waitok):
                     continue
-                say("page.fail", count=count, why="not side by side")
-                return ()
+                say("page.fail", count=count, why="not side by side" if contiguous else "none")
+                return () if contiguous else None
             await self.fpageqlock.leave()
             mark(SHORT)
             if not waitok:
@@ -196,12 +202,18 @@ class PhysMem:
         """uvm_wait: ask for the page daemon, and sleep until anybody wakes the channel.
 
         It looks at no condition before it sleeps: it sleeps also when memory is
-        plentiful, and any wakeup ends it. Held: nothing. Left out: the daemon
-        calling it for itself.
+        plentiful, and any wakeup ends it. Held: nothing. 1.157 counts who is in here. Left
+        out: the daemon calling it for itself.
         """
         say("page.wait", why=why)
         await self.fpageqlock.enter()
         if self.plentiful():
             mark("a thread waits for memory although memory is plentiful")
         await self.pagedaemon.wakeup()
-        await self.uvmexp_free.msleep(self.fpageqlock, relock=False)
+        if not self.counts:
+            await self.uvmexp_free.msleep(self.fpageqlock, relock=False)
+            return
+        self.waiting += 1
+        await self.uvmexp_free.msleep(self.fpageqlock)
+        self.waiting -= 1
+        await self.fpageqlock.leave()

@@ -1,37 +1,29 @@
 """Pools: fixed-size items on pages that an allocator gives.
 
-Source: sys/kern/subr_pool.c 1.242 (pool_get, pool_do_get, pool_put, pool_request,
-pool_runqueue). Left out: the cell of each request that its sleeper waits on (all
-waiters of a pool share a channel and a mutex here, and wake to look), giving idle pages
-back (it takes seconds, and time is not modelled), the order of the page lists (each CPU
-prefers items of its own; an address decides nothing), PR_LIMITFAIL, PR_ZERO's cost.
+Source: sys/kern/subr_pool.c 1.242 (pool_get, pool_do_get, pool_put, pool_setlowat,
+pool_sethardlimit). Who waits is in ``poolqueue``, what each CPU keeps in
+``poolcache``, idle pages in ``poolpage``, the
+collector in ``poolgc``. Left out: the order of the page lists (each CPU
+prefers items of its own; an address decides nothing), PR_ZERO's cost (what items hold is
+their users' affair), PR_RWLOCK, the yield of a get that reports a slowdown.
 """
 
 from __future__ import annotations
 
-import enum
 from typing import Final, Protocol
 
-from kmodel.event import mark, say
+from kmodel.event import say
 from kmodel.panic import Panic
-from kmodel.point import RUN, Task, curtask, operation, procedure
-from kmodel.shared import Atomic, Statistic, shared
-from kmodel.sync.channel import Channel, assert_may_sleep
-from kmodel.sync.mutex import Mutex
+from kmodel.point import RUN, procedure
+from kmodel.shared import shared
+from kmodel.sync.channel import assert_may_sleep
+from kmodel.sync.nonblock import NonBlock
+from kmodel.vm.cause import Cause, FailCounters
 from kmodel.vm.poolcache import PoolCache
+from kmodel.vm.poolpage import IdlePages
+from kmodel.vm.poolqueue import PoolQueue
 
-
-class Cause(enum.Enum):
-    """Why a pool's page could not be had. The kernel sees NULL for all of them."""
-
-    PAGES = "no physical pages"
-    CONTIG = "no two contiguous pages"
-    ENTRY = "no map entry"
-    LOCK = "map lock refused"
-    RANGE = "no address range"
-    STOCK = "one-page stock empty"
-    HEADER = "no page header"
-    LIMIT = "hard limit"
+__all__ = ["Cause", "PageAllocator", "Pool"]
 
 
 class PageAllocator(Protocol):
@@ -45,51 +37,22 @@ class PageAllocator(Protocol):
 
 
 @shared
-class FailCounters:
-    """``nfail`` of vmstat -m, and what the kernel does not keep: by cause."""
+class Pool(PoolQueue):
+    """One pool. ``pr_mtx`` protects ``free`` and ``nout``.
 
-    nfail: Statistic
-    pages: Statistic
-    contig: Statistic
-    entry: Statistic
-    lock: Statistic
-    range: Statistic
-    stock: Statistic
-    header: Statistic
-    limit: Statistic
+    With ``idle`` its empty pages go back to the allocator some time (which must take
+    them); without, a page stays for good.
+    """
 
-    def __init__(self) -> None:
-        self.nfail = self.pages = self.contig = self.entry = self.lock = 0
-        self.range = self.stock = self.header = self.limit = 0
-
-    def count(self, cause: Cause) -> None:
-        self.nfail += 1
-        name = cause.name.lower()
-        setattr(self, name, getattr(self, name) + 1)
-
-
-@shared
-class Pool:
-    """One pool. ``pr_mtx`` protects ``free`` and ``nout``; ``requests`` is also
-    looked at without a lock, as in the kernel; ``given`` has ``mem_mtx``."""
-
-    name: Final[str]
     allocator: Final[PageAllocator]
-    hardlimit: Final[int | None]
     cache: Final[PoolCache | None]
+    idle: Final[IdlePages | None]
+    nowait: Final[NonBlock | None]  # where it is noted that somebody may not sleep
     size: Final[int]  # bytes an item
     wheel: Final[int]  # which item a CPU prefers goes round after so many
     stripe: Final[int]  # items from one CPU's preferred one to the next CPU's
-    pr_mtx: Final[Mutex]
-    req_mtx: Final[Mutex]
-    mem_mtx: Final[Mutex]
-    waiters: Final[Channel]
     fails: Final[FailCounters]
     free: tuple[int, ...]  # pr_mtx
-    nout: int  # pr_mtx
-    requesting: int  # req_mtx
-    requests: Atomic[tuple[Task, ...]]
-    given: tuple[tuple[Task, int], ...]  # mem_mtx
 
     def __init__(
         self,
@@ -101,36 +64,43 @@ class Pool:
         stripe: int = 2,
         hardlimit: int | None = None,
         cached: int = 0,
+        idle: IdlePages | None = None,
+        nowait: NonBlock | None = None,
     ) -> None:
-        self.name, self.allocator, self.hardlimit = f"{name} pool", allocator, hardlimit
-        self.cache = PoolCache(name, ipl, cached) if cached else None
-        self.size, self.wheel, self.stripe = size, wheel, stripe
-        self.pr_mtx = Mutex(f"{name}.pr_mtx", ipl)
-        self.req_mtx = Mutex(f"{name}.pr_requests_mtx", ipl)
-        self.mem_mtx = Mutex(f"{name}.mem", ipl)
-        self.waiters = Channel(f"{name} pool_get")
-        self.fails = FailCounters()
-        self.free, self.nout, self.requesting = (), 0, 0
-        self.requests, self.given = (), ()
+        super().__init__(name, ipl, hardlimit)
+        self.allocator, self.size, self.wheel, self.stripe = allocator, size, wheel, stripe
+        self.idle, self.nowait, self.fails, self.free = idle, nowait, FailCounters(), ()
+        clock = idle.clock if idle else None
+        self.cache = PoolCache(name, ipl, cached, clock) if cached else None
 
     @procedure
     def prime(self, items: tuple[int, ...]) -> None:
         """pool_p_insert: the items of a new page are free. Held: pr_mtx (or boot)."""
         self.free = tuple(sorted((*self.free, *items)))
+        if self.idle is not None:
+            self.idle.inserted(items[0])
 
     @procedure
-    async def get(self, waitok: bool) -> int | None:
+    async def get(self, waitok: bool, limitfail: bool = False) -> int | None:
         """pool_get with PR_WAITOK or PR_NOWAIT: the address of an item, or NULL."""
-        got = await self.ask(waitok)
+        got = await self.ask(waitok, limitfail)
         return None if isinstance(got, Cause) else got
 
     @procedure
-    async def ask(self, waitok: bool) -> int | Cause:
+    async def ask(self, waitok: bool, limitfail: bool = False) -> int | Cause:
         """pool_get that tells why there is no item; the kernel's drops that.
 
-        No item only with NOWAIT. WAITOK may sleep: no mutex held. ``nfail`` rises only
-        for a NOWAIT that reached the pool proper and got nothing.
+        No item only with NOWAIT, or at the hard limit with PR_LIMITFAIL. WAITOK may sleep:
+        no mutex held. ``nfail`` rises only for a failure that reached the pool proper.
         """
+        if waitok or self.nowait is None:
+            return await self._ask(waitok, limitfail)
+        self.nowait.begin()
+        got = await self._ask(waitok, limitfail)
+        self.nowait.end()
+        return got
+
+    async def _ask(self, waitok: bool, limitfail: bool) -> int | Cause:
         if waitok:
             assert_may_sleep(f"pool_get({self.name}, PR_WAITOK)")
         if self.cache is not None:
@@ -142,8 +112,9 @@ class Pool:
         got: int | Cause = Cause.LIMIT
         if self.hardlimit is None or self.nout < self.hardlimit:
             got = await self._do_get(waitok)
-        if isinstance(got, Cause) and not waitok:
+        if isinstance(got, Cause) and (not waitok or (limitfail and got is Cause.LIMIT)):
             self.fails.count(got)
+            self.fails.refused()
             say("pool.fail", obj=self.name, why=got.value)
             await self.pr_mtx.leave()
             return got
@@ -181,29 +152,79 @@ class Pool:
 
     @procedure
     def take(self) -> int:
-        """One of the free items. Held: pr_mtx (or boot).
+        """One of the free items, on an idle page only if there is no other. Held: pr_mtx (or
+        boot).
 
         Which one the kernel does not promise; here each CPU prefers its own, so that
         the order of two takes does not show in the addresses.
         """
         home = (RUN.task.index if RUN.task else 0) * self.stripe
-        item = min(self.free, key=lambda item: ((item // self.size - home) % self.wheel, item))
+        free, idle = self.free, self.idle
+        if idle is not None:
+            free = tuple(item for item in free if not idle.empty(item)) or free
+        item = min(free, key=lambda item: ((item // self.size - home) % self.wheel, item))
         self.free = tuple(other for other in self.free if other != item)
+        if idle is not None:
+            idle.taken(item)
         return item
 
     @procedure
     async def put(self, item: int) -> None:
         """pool_put: the item is free again; a queued request may be served with it. With a
-        cache, and no request to be seen without a lock, it stays on this CPU."""
+        cache, and no request to be seen without a lock, it stays on this CPU. One page too
+        many goes back to the allocator, which may sleep for that."""
         if self.cache is not None and not await self._has_requests():
             await self.cache.put(item)
             say("pool.put", obj=self.name, item=hex(item))
             return
         await self.pr_mtx.enter()
-        self._give(item)
+        page = await self._return(item)
         await self.pr_mtx.leave()
         say("pool.put", obj=self.name, item=hex(item))
+        if page is not None:
+            await self.page_free(page)
         await self._wakeup()
+
+    async def _return(self, item: int) -> int | None:
+        """The part of pool_put under the mutex; a page that is to go back. Held: pr_mtx."""
+        self.give(item)
+        idle = self.idle
+        if idle is None:
+            return None
+        now = await idle.clock.uptime()
+        idle.returned(item, self.free, now)
+        return self.remove(idle.surplus(now))
+
+    @procedure
+    def remove(self, page: int | None) -> int | None:
+        """pool_p_remove: the items of that page, if any, are none any more. Held: pr_mtx."""
+        if page is not None:
+            assert self.idle is not None
+            self.free = tuple(item for item in self.free if self.idle.page(item) != page)
+        return page
+
+    @procedure
+    def give(self, item: int) -> None:
+        if item in self.free:
+            raise Panic(f"pool_put: {self.name}: item {item:#x} is free already", "double-free")
+        self.free = tuple(sorted((*self.free, item)))
+        self.nout -= 1
+
+    async def page_free(self, page: int) -> None:
+        """pool_p_free: the page goes back to the allocator. Held: nothing."""
+        assert self.idle is not None
+        say("pool.page", obj=self.name, item=hex(page))
+        await self.idle.allocator.free(page)
+
+    @procedure
+    async def setlowat(self, items: int) -> None:
+        """pool_setlowat: pages for so many items are made now, with NOWAIT, and kept from the
+        collector later. Nobody makes them again once they are used."""
+        assert self.idle is not None
+        await self.pr_mtx.enter()
+        self.idle.least = -(-items * self.size // self.idle.size)
+        await self.pr_mtx.leave()
+        await self.refill(items, False)
 
     @procedure
     async def refill(self, items: int, waitok: bool) -> bool:
@@ -229,91 +250,7 @@ class Pool:
             await self._wakeup()
         return starving
 
-    async def _wakeup(self) -> None:
-        """pool_wakeup: serve queued requests, if there seem to be any."""
-        if await self._has_requests():
-            await self.req_mtx.enter()
-            await self._run_queue()
-            await self.req_mtx.leave()
-
-    @procedure
-    def _give(self, item: int) -> None:
-        if item in self.free:
-            raise Panic(f"pool_put: {self.name}: item {item:#x} is free already", "double-free")
-        self.free = tuple(sorted((*self.free, item)))
-        self.nout -= 1
-
     def boot_take(self) -> int:
         """An item, at boot: it is out from now on."""
         self.nout += 1
         return self.take()
-
-    async def _wait(self, cause: Cause) -> int:
-        """The slow end of a WAITOK get: queue a request and sleep until it is served."""
-        me = curtask()
-        say("pool.wait", obj=self.name, why=cause.value)
-        mark("a WAITOK get had to queue a request")
-        await self.req_mtx.enter()
-        await self._append_request(me)
-        await self._run_queue()
-        await self.req_mtx.leave()
-        await self.mem_mtx.enter()
-        while (item := next((i for task, i in self.given if task is me), None)) is None:
-            await self.waiters.msleep(self.mem_mtx)
-        self.given = tuple(pair for pair in self.given if pair[0] is not me)
-        await self.mem_mtx.leave()
-        return item
-
-    async def _run_queue(self) -> None:
-        """pool_runqueue: serve requests first come first served, with NOWAIT, until one
-        cannot be. Held on entry and exit: req_mtx; dropped meanwhile. Concurrent
-        runners are merged into one that goes round again."""
-        self.requesting += 1
-        if self.requesting > 1:
-            return
-        while self.requesting:
-            self.requesting = 1
-            queue = await self._take_requests()
-            if queue:
-                await self.req_mtx.leave()
-                left = await self._serve(queue)
-                await self.req_mtx.enter()
-                if left:
-                    await self._return_requests(left)
-            self.requesting -= 1
-
-    async def _serve(self, queue: tuple[Task, ...]) -> tuple[Task, ...]:
-        """Hand out what there is; return the tasks that got nothing."""
-        items: list[int] = []
-        await self.pr_mtx.enter()
-        for _ in queue:
-            if self.hardlimit is not None and self.nout >= self.hardlimit:
-                break
-            got = await self._do_get(False)
-            if isinstance(got, Cause):
-                break
-            items.append(got)
-        await self.pr_mtx.leave()
-        if items:
-            await self.mem_mtx.enter()
-            self.given = (*self.given, *zip(queue, items))
-            await self.mem_mtx.leave()
-            await self.waiters.wakeup()
-        return queue[len(items) :]
-
-    @operation(event="pool.requests")
-    def _has_requests(self) -> bool:
-        return bool(self.requests)
-
-    @operation(event="pool.requests")
-    def _append_request(self, task: Task) -> None:
-        self.requests = (*self.requests, task)
-
-    @operation(event="pool.requests")
-    def _take_requests(self) -> tuple[Task, ...]:
-        queue, self.requests = self.requests, ()
-        return queue
-
-    @operation(event="pool.requests")
-    def _return_requests(self, left: tuple[Task, ...]) -> None:
-        self.requests = (*left, *self.requests)

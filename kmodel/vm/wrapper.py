@@ -12,7 +12,8 @@ from typing import Final, Protocol
 from kmodel.event import say
 from kmodel.point import procedure
 from kmodel.shared import shared
-from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.cause import Cause
+from kmodel.vm.pool import Pool
 
 
 class Returnable(Protocol):

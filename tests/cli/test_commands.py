@@ -334,7 +334,7 @@ def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
     assert {"scenarios", "fixes", "situations", "strategies", "parameters"} <= set(document)
     machine = {param["name"]: param for param in document["parameters"]["machine"]}
     assert machine["npages"]["range"] == [4, 4096]
-    assert machine["lap"]["options"] == ["wakes", "silent"]
+    assert machine["lap"]["options"] == ["wakes", "silent", "counts"]
     assert "CPUs that fault (1 to 6; default 2)" in call("list", "--params").out
 
 

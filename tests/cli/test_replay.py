@@ -47,7 +47,9 @@ def test_a_confirmed_inversion_is_found_and_replayed(call: Commands, tmp_path: P
     document = call("explore", path, "--json").document
     (found,) = [one for one in document["findings"] if one["kind"] == "lock-order"]
     assert document["kind"] == "deadlock"
-    assert "A0 holds one and wants two; B0 holds two and wants one: confirmed" in found["message"]
+    place = "in both (story.py:8)"
+    wants = f"A0 holds one and wants two {place}; B0 holds two and wants one {place}: confirmed"
+    assert wants in found["message"]
     assert found["culprits"] == ["A0", "B0", "one", "two"]
     ran = call("replay", found["replay"])
     assert ran.status == 1

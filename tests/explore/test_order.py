@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -31,6 +32,10 @@ def taking(*locks: Mutex) -> Body:
             await lock.leave()
 
     return body
+
+
+taking_line = 5
+"""Where in it a lock is taken."""
 
 
 def world_of(make: Callable[[], tuple[Body, ...]], obliged: bool = True) -> World:
@@ -76,9 +81,11 @@ def test_two_orders_of_two_locks_are_confirmed_by_a_deadlock() -> None:
     graph = graph_of(crosswise)
     found = only(graph)
     assert (found.locks, found.status) == (("one", "two"), "confirmed")
+    place = inspect.getsourcelines(taking)[1] + taking_line
+    body = f"taking.<locals>.body (test_order.py:{place})"
     assert message(graph) == (
-        "A holds one and wants two; B holds two and wants one: confirmed, A and B can wait so "
-        "for one another for ever"
+        f"A holds one and wants two in {body}; B holds two and wants one in {body}: confirmed, "
+        "A and B can wait so for one another for ever"
     )
     assert found.deadlock is not None
     assert found.deadlock.tasks == (0, 1)

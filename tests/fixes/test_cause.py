@@ -3,7 +3,7 @@
 import pytest
 from worlds import Steered, boot, run, search, stuck
 
-from kmodel.vm.pool import Cause
+from kmodel.vm.cause import Cause
 
 VA = 0x20_0000
 

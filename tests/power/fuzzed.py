@@ -134,7 +134,7 @@ POOL = (
     ),
     Mutant(
         "put forgets who waits",
-        "vm/pool.py",
+        "vm/poolqueue.py",
         "        if await self._has_requests():",
         "        if False:",
     ),
@@ -158,19 +158,19 @@ POOL = (
     ),
     Mutant(
         "requests that got nothing are dropped",
-        "vm/pool.py",
+        "vm/poolqueue.py",
         "                if left:\n                    await self._return_requests(left)\n",
         "",
     ),
     Mutant(
         "the served are not woken",
-        "vm/pool.py",
+        "vm/poolqueue.py",
         "            await self.waiters.wakeup()\n",
         "",
     ),
     Mutant(
         "a runner beside another does nothing and is forgotten",
-        "vm/pool.py",
+        "vm/poolqueue.py",
         "        self.requesting += 1\n        if self.requesting > 1:\n            return",
         "        if self.requesting:\n            return\n        self.requesting += 1",
     ),

@@ -6,14 +6,17 @@ from itertools import combinations_with_replacement
 import attrs
 import pytest
 from facts import fact
-from worlds import Cell, at_end, edges, everywhere, look, panics, search, stuck
+from worlds import Cell, Steered, at_end, edges, everywhere, look, panics, search, stuck
 
 from kmodel.explore.tree import BLOCKED
 from kmodel.point import pause
 from kmodel.shared import shared
 from kmodel.sync.mutex import IPL_HIGH, IPL_NONE, IPL_VM, Mutex, ipl
+from kmodel.sync.parking import ParkingMutex, park
 from kmodel.sync.rwlock import POLICIES, HandOff, WakeAll, WakeOneWriter, rwlock
 from kmodel.world import World
+
+MUTEXES = {"mutex": Mutex, "parking mutex": ParkingMutex}
 
 
 @attrs.frozen
@@ -24,7 +27,9 @@ class Lock:
     modes: str  # "w", or "wr" for a lock that readers can share
 
     def make(self):
-        return Mutex("it", tried=True) if self.name == "mutex" else rwlock("it", self.name)
+        if self.name in MUTEXES:
+            return MUTEXES[self.name]("it", tried=True)
+        return rwlock("it", self.name)
 
 
 async def enter(lock, mode):
@@ -39,7 +44,7 @@ async def leave(lock):
     await (lock.leave() if isinstance(lock, Mutex) else lock.exit())
 
 
-LOCKS = [Lock("mutex", "w"), *(Lock(policy, "wr") for policy in POLICIES)]
+LOCKS = [*(Lock(name, "w") for name in MUTEXES), *(Lock(name, "wr") for name in POLICIES)]
 ANY_LOCK = pytest.mark.parametrize("kind", LOCKS, ids=lambda kind: kind.name)
 ANY_MODE = pytest.mark.parametrize(
     ("kind", "mode"),
@@ -124,7 +129,7 @@ def test_nobody_is_forgotten(kind, modes):
     assert at_end(graph, lambda: (inside.readers, inside.writers)) == {(0, 0)}
 
 
-@pytest.mark.parametrize("kind", LOCKS[1:], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", LOCKS[2:], ids=lambda kind: kind.name)
 def test_readers_share(kind):
     """Three readers can all be inside at once."""
     world, _, inside = three(kind, "rrr")
@@ -235,7 +240,7 @@ def test_taking_a_lock_twice_panics(kind, mode, again):
     "A rwlock that may sleep is never entered with a mutex held; a try is allowed",
     "kern_rwlock.c",
 )
-@pytest.mark.parametrize("kind", LOCKS[1:], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", LOCKS[2:], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("mode", ["r", "w"])
 def test_a_sleeping_lock_is_not_entered_with_a_mutex_held(kind, mode):
     """It is a panic even when the lock is free, and a try is allowed."""
@@ -512,3 +517,50 @@ def test_a_reader_try_is_refused_while_a_writer_waits(policy):
         if edge.event == "lock.try" and edge.leaf.result is False
     }
     assert True in refused_by_a_reader
+
+
+# --- mutexes ------------------------------------------------------------------------------
+
+
+@fact(
+    "Mutexes spin in no order; since 1.85 who waits gets one in the order in which they came",
+    "kern_lock.c 1.85 mtx_enter",
+)
+@pytest.mark.parametrize(("make", "orders"), [(Mutex, {"BC", "CB"}), (ParkingMutex, {"BC"})])
+def test_a_parking_mutex_is_first_come_first_served(make, orders):
+    """A has the mutex while B comes, and then C."""
+    with World() as world:
+        mutex, went = make("it"), Cell("")
+
+    async def hold():
+        await mutex.enter()
+        await pause()
+        await mutex.leave()
+
+    async def want(name):
+        await mutex.enter()
+        went.value += name
+        await mutex.leave()
+
+    world.task("A", hold)
+    world.task("B", want, "B")
+    world.task("C", want, "C")
+    got = set()
+    for order in ("BC", "CB"):
+        with Steered(world) as steered:
+            steered.until("A", "task.pause")
+            steered.go("B", "C")
+            steered.go("A", *order, *order)
+        got.add(went.value)
+        went.value = ""
+    assert got == orders
+
+
+def test_every_mutex_of_a_machine_can_be_a_parking_one():
+    """Before the world is sealed; other locks stay what they are."""
+    with World() as world:
+        one, other = Mutex("one"), rwlock("other", "wake-all")
+    park(world.objects)
+    assert type(one) is ParkingMutex
+    assert type(other) is WakeAll
+    assert one.queue == ()

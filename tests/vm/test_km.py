@@ -4,7 +4,7 @@ import pytest
 from facts import fact
 from worlds import Steered, alone, at_end, boot, edges, run, search, stuck
 
-from kmodel.vm.pool import Cause
+from kmodel.vm.cause import Cause
 
 
 def kmem(**params):

@@ -2,12 +2,13 @@
 
 import pytest
 from facts import fact
+from stories import judged
 from worlds import Cell, Steered, alone, at_end, boot, edges, look, panics, search, stuck
 
 from kmodel.param import PAGE_SIZE
 from kmodel.point import pause
+from kmodel.vm.cause import Cause
 from kmodel.vm.kmap import KERNBASE
-from kmodel.vm.pool import Cause
 
 
 def map_of(m):
@@ -229,3 +230,64 @@ def test_a_churner_locks_and_unlocks_for_ever(body, takes):
 
 async def pause_once():
     await pause()
+
+
+# --- spinning, readers ----------------------------------------------------------------------
+
+
+def tried_while_held(spins, write):
+    """Does B get the lock in some order, if A lets go of it while B spins?"""
+    m = boot(rwlock_spins=spins)
+    kmap = map_of(m)[0]
+    with m.world:
+        got = Cell()
+
+    async def hold():
+        await kmap.lock.enter(write)
+        await kmap.lock.exit()
+
+    async def attempt():
+        got.value = await kmap.vm_map_lock_try()
+        if got.value:
+            await kmap.vm_map_unlock()
+
+    m.cpu("A", hold)
+    m.cpu("B", attempt)
+    with Steered(m.world) as steered:
+        steered.until("A", "lock.release")
+        steered.until("B", "lock.try")
+        steered.step("B")
+        while not write and steered.about_to("B") != "ended":
+            steered.step("B")
+        steered.go("A", "B")
+    return got.value
+
+
+@fact(
+    "A NOSLEEP request spins up to 1000 turns while the lock is write-locked, then it is EBUSY",
+    "kern_rwlock.c 1.50, 1.58 rw_enter",
+)
+@pytest.mark.parametrize(
+    ("spins", "write", "got"), [(0, True, False), (1, True, True), (1, False, False)]
+)
+def test_a_try_that_spins_waits_for_a_writer_and_not_for_readers(spins, write, got):
+    assert tried_while_held(spins, write) is got
+
+
+def test_spinning_is_no_way_out():
+    """However often it looks, the holder can be back each time: nothing hangs less."""
+    for spins in (0, 2):
+        found = judged("contended_kernel_map", "wait", None, cpus=1, rwlock_spins=spins)
+        kinds = {one.kind for one in found.found.hanging + found.found.repeating}
+        assert kinds == {"lost-wakeup", "livelock"}
+
+
+def test_a_churner_that_only_reads_refuses_a_try_as_well():
+    m = boot(churn="read")
+    m.cpu("A", m.kernel.pmap_pools.vp_pool.get, False)
+    m.background("K", m.kernel_map.churn)
+    with Steered(m.world) as steered:
+        steered.until("K", "lock.release")
+        assert m.kernel_map.lock.readers
+        steered.go("A")
+    assert m.kernel.pmap_pools.vp_pool.fails.lock == 1

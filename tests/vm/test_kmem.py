@@ -2,13 +2,13 @@
 
 import pytest
 from facts import fact
-from worlds import Cell, alone, at_end, boot, edges, search, stuck
+from worlds import Cell, alone, at_end, boot, edges, run, search, stuck
 
 from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE
 from kmodel.sync.channel import assert_may_sleep
+from kmodel.vm.cause import Cause
 from kmodel.vm.kmem import KMEMBASE
-from kmodel.vm.pool import Cause
 
 
 def kmem(**params):
@@ -81,3 +81,36 @@ def test_a_range_that_is_not_mapped_cannot_be_unmapped():
     _, memory = kmem()
     with pytest.raises(Panic, match="page 2 of kmem_map is not mapped"):
         memory.map._give(2, 2)
+
+
+@fact(
+    "Map entries of interrupt-safe maps come from a static list; an empty one takes a page with "
+    "NOWAIT from the one-page stock, and panics without",
+    "uvm_map.c 1.346 uvm_mapent_alloc",
+)
+@pytest.mark.parametrize(("km_pages", "ends"), [(6, "two"), (5, "panic")])
+def test_the_static_list_of_entries_is_refilled_or_the_kernel_panics(km_pages, ends):
+    m, memory = kmem(kmem_entries=1, km_pages=km_pages)
+
+    async def two():
+        return [await memory.map.uvm_map(1) for _ in range(2)] and memory.map.entries.free
+
+    m.cpu("A", two)
+    ended = run(m.world)
+    if ends == "two":
+        assert ended.results["A"] == 3
+    else:
+        assert ended.outcome.kind == "panic"
+        assert "cannot allocate map entry (one-page stock empty)" in ended.outcome.message
+
+
+def test_an_entry_goes_back_with_its_range():
+    m, memory = kmem(kmem_entries=2, kmem_pages=2)
+
+    async def borrow():
+        va = await memory.map.uvm_map(1)
+        await memory.map.uvm_unmap(va, 1)
+        await memory.map.uvm_map(4)  # no room
+        return memory.map.entries.free
+
+    assert alone(m.world, borrow) == 2

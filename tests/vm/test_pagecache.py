@@ -143,3 +143,23 @@ def test_without_magazines_it_is_the_page_allocator():
 
     alone(m.world, borrow)
     assert (m.physmem.nfree(), cache.held()) == (before, 0)
+
+
+@fact(
+    "The page daemon drains the page cache of the CPU that it runs on, and no other",
+    "uvm_pmemrange.c 1.77 uvm_pmr_cache_drain",
+)
+def test_a_drain_empties_only_the_cache_of_its_own_cpu():
+    """What lies in another CPU's magazines stays there, however short memory is."""
+    m = boot(page_cache=2)
+    cache, before = m.kernel.km.cache, m.physmem.nfree()
+
+    async def fill(drain):
+        pages = await cache.getpages(1, waitok=False, usereserve=False)
+        await cache.freepages(pages)
+        if drain:
+            await cache.drain()
+
+    m.cpu("A", fill, True)
+    m.cpu("B", fill, False)
+    assert at_end(search(m.world), lambda: (m.physmem.nfree(), cache.held())) == {(before - 2, 2)}

@@ -331,3 +331,34 @@ def test_waitok_without_a_pair_waits_for_the_daemon_and_asks_again():
     assert len(laps) >= 2
     assert waits[:2] == ["uvm_wait_pla", "uvm_wait_pla"]
     assert stuck(search(contiguous(waitok=True)[0].world)) == []
+
+
+@fact(
+    "The page daemon may go below reserve_pagedaemon, and takes the last page",
+    "uvm_pmemrange.c 1.77 uvm_pmr_getpages",
+)
+@pytest.mark.parametrize(("name", "got"), [("pagedaemon", 1), ("other", None)])
+def test_the_daemon_may_have_the_last_page(name, got):
+    world, mem = memory(1)
+    with world:
+        had = Cell()
+
+    async def ask():
+        pages = await mem.getpages(1, waitok=False, usereserve=True)
+        had.value = pages and len(pages)
+
+    world.task(name, ask)
+    assert at_end(search(world), lambda: had.value) == {got}
+
+
+def test_the_daemon_fails_where_there_is_no_page_at_all():
+    """With NOWAIT, as everybody; with WAITOK it would wait for itself."""
+    world, mem = memory(1)
+    with world:
+        had = Cell("nothing yet")
+
+    async def ask():
+        had.value = await mem.getpages(2, waitok=False, usereserve=True)
+
+    world.task("pagedaemon", ask)
+    assert at_end(search(world), lambda: had.value) == {None}

@@ -20,7 +20,8 @@ from worlds import (
 from kmodel.point import pause
 from kmodel.shared import shared
 from kmodel.sync.mutex import IPL_VM, Mutex
-from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.cause import Cause
+from kmodel.vm.pool import Pool
 from kmodel.world import World, curcpu
 
 SIZE = 64
@@ -41,6 +42,21 @@ class Pages:
             return Cause.PAGES
         self.left -= 1
         return (SIZE * self.left,)
+
+
+@shared
+class Two:
+    """A page allocator with one page of two items."""
+
+    left: int
+
+    def __init__(self) -> None:
+        self.left = 1
+
+    async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
+        had, self.left = self.left, 0
+        await pause()
+        return (0, SIZE) if had else Cause.PAGES
 
 
 def pool_with(pages, items=0, hardlimit=None):
@@ -139,6 +155,26 @@ def test_the_hard_limit_fails_nowait_and_makes_waitok_wait():
     "A NULL from the vp pool has five causes: pages, entry, map lock, range, header",
     "uvm_km.c 1.157, uvm_map.c 1.346",
 )
+@fact(
+    "At the hard limit PR_LIMITFAIL fails a WAITOK get too, and that is counted",
+    "subr_pool.c 1.242 pool_get",
+)
+def test_limitfail_does_not_wait_at_the_hard_limit():
+    world, pool = pool_with(pages=5, hardlimit=0)
+    assert alone(world, pool.get, True, True) is None
+    assert (pool.fails.nfail, pool.fails.limit, pool.allocator.left) == (1, 1, 5)
+    world, pool = pool_with(pages=1, hardlimit=1)
+    assert alone(world, pool.get, True, True) is not None
+
+
+def test_limitfail_waits_for_all_else():
+    """Without a page it queues and sleeps as any WAITOK get."""
+    world, pool = pool_with(pages=0, hardlimit=1)
+    world.task("A", pool.get, True, True)
+    assert run(world).outcome.kind == "deadlock"
+    assert pool.fails.nfail == 0
+
+
 @pytest.mark.parametrize(
     ("cause", "params"),
     [
@@ -308,6 +344,24 @@ def test_a_put_that_comes_while_the_queue_is_served_wakes_nobody(pages):
     assert (1 + pages, 1) in asleep
     # the sleepers are on the queue: the next put would serve them
     assert {free for free, _ in asleep} == {1 + pages}
+
+
+@fact(
+    "A get that makes a page takes one item of it and runs no queue: the others serve nobody",
+    "subr_pool.c 1.242 pool_get, pool_do_get",
+)
+def test_a_page_made_by_one_get_serves_no_other():
+    """A makes a page of two items; B asked for it in vain meanwhile, queued, and sleeps on
+    beside the second item. The next put would serve it."""
+    with World() as world:
+        pool = Pool("toy", Two(), IPL_VM, SIZE)
+    world.task("A", pool.get, False)
+    world.task("B", pool.get, True)
+    graph = search(world)
+    asleep = {
+        look(graph, number, lambda: (len(pool.free), len(pool.requests))) for number in stuck(graph)
+    }
+    assert asleep == {(1, 1)}
 
 
 @fact(

@@ -111,3 +111,13 @@ def test_putting_an_item_twice_into_a_cache_panics():
     m.cpu("A", twice)
     (wrong,) = search(m.world).violations
     assert wrong.kind == "double-free"
+
+
+@fact(
+    "A per-CPU cache has a fail counter of its own: a miss is no failure of the pool",
+    "subr_pool.c 1.242 pool_cache_get",
+)
+def test_a_miss_of_the_cache_is_no_failure_of_the_pool():
+    m, pool = pool_of()
+    alone(m.world, borrow, pool, 2)
+    assert (pool.cache.nfail, pool.fails.nfail) == (2, 0)

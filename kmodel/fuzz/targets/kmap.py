@@ -15,9 +15,9 @@ from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import pause
 from kmodel.sync.rwlock import POLICIES
 from kmodel.table import oracle
+from kmodel.vm.cause import Cause
 from kmodel.vm.km import KernelMemory, SinglePages
 from kmodel.vm.physmem import PhysMem
-from kmodel.vm.pool import Cause
 from kmodel.world import World
 
 ENTRIES: Final = 8

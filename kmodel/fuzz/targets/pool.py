@@ -16,7 +16,8 @@ from kmodel.point import operation
 from kmodel.shared import Atomic, shared
 from kmodel.sync.mutex import IPL_VM
 from kmodel.table import oracle
-from kmodel.vm.pool import Cause, Pool
+from kmodel.vm.cause import Cause
+from kmodel.vm.pool import Pool
 from kmodel.world import World
 
 
