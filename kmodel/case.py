@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from kmodel import fixes, settings, situations, story
+from kmodel.asked import Asked
 from kmodel.explore.purity import building
 from kmodel.log.record import Header
 from kmodel.param import KernelParams
@@ -25,13 +26,15 @@ ASSUMPTIONS: Final = (
 @attrs.frozen
 class Case:
     """What is run: a scenario, all its parameters, a fix, and a situation's name. A story
-    without a kernel has neither ``kernel`` nor fix nor situation."""
+    without a kernel has neither ``kernel`` nor fix nor situation. ``asked``, if it is
+    there, hears what the worlds that are built ask of the kernel's parameters and the fix."""
 
     scenario: story.Scenario
     own: dict[str, Any]
     kernel: KernelParams | None
     fix: str | None
     situation: str | None = None
+    asked: Asked | None = attrs.field(default=None, eq=False)
 
     @classmethod
     def of(
@@ -53,6 +56,8 @@ class Case:
             params |= situations.load(situation).params
         with building():
             loaded = story.load(name)
+        if situation is not None:
+            _fits(loaded, situation)
         built = {} if loaded.bare else _built(fix or DEFAULT_FIX, given)
         own, kernel = settings.structure(
             loaded.own, {**loaded.machine, **params, **built, **given}, not loaded.bare
@@ -68,8 +73,18 @@ class Case:
 
     def build(self) -> World:
         with building():
-            fix = fixes.load(self.fix) if self.fix else None
-            return self.scenario.build(self.own, self.kernel, fix)
+            kernel, fix = self.kernel, fixes.load(self.fix) if self.fix else None
+            if self.asked is not None and kernel is not None and fix is not None:
+                kernel, fix = self.asked.heard(kernel, fix)
+            return self.scenario.build(self.own, kernel, fix)
+
+    def like(self, other: Case) -> bool:
+        """Is all that ``other`` was heard to ask the same here?"""
+        if (self.scenario.digest, self.own) != (other.scenario.digest, other.own):
+            return False
+        if self.kernel is None or self.fix is None or other.asked is None:
+            return False
+        return other.asked.would_be(self.kernel, fixes.load(self.fix))
 
     @property
     def params(self) -> dict[str, Any]:
@@ -110,6 +125,18 @@ class Case:
             token=token,
             assumptions=ASSUMPTIONS,
             pools={pool.name: pool.nout for pool in world.objects if isinstance(pool, Pool)},
+        )
+
+
+def _fits(scenario: story.Scenario, situation: str) -> None:
+    """``UsageError`` if the situation sets what the scenario does not have."""
+    place = situations.load(situation)
+    known = {field.name for cls in (scenario.own, KernelParams) for field in attrs.fields(cls)}
+    missing = [name for name in place.params if name not in known]
+    if missing and not scenario.bare:
+        raise settings.UsageError(
+            f"Situation {situation!r} is not for {scenario.name}: it sets {', '.join(missing)}, "
+            f"which that scenario does not have. It is made for {place.scenario}: take that."
         )
 
 

@@ -8,21 +8,22 @@ data, so that units can be judged by several processes with the same result.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
-import signal
-from collections.abc import Iterator
 from typing import Any, Final
 
 import attrs
 
-from kmodel import fixes, situations
+from kmodel import fixes, situations, story
+from kmodel.asked import Asked
+from kmodel.asleep import Asleep, asleep
 from kmodel.case import Case
 from kmodel.explore.graph import Limits
 from kmodel.explore.purity import pure
+from kmodel.explore.schedule import parse
+from kmodel.explore.tree import Divergence
 from kmodel.joint import explore
 from kmodel.sampling import sample
-from kmodel.verdict import Verdict
+from kmodel.shown import show, undecided
+from kmodel.verdict import Finding, Verdict
 
 SCHEMA: Final = "kmodel.matrix/1"
 RANDOM_RUNS: Final = 100
@@ -31,22 +32,55 @@ RANDOM_SEED: Final = 0
 
 @attrs.frozen
 class Unit:
-    """One fix in one variant of one situation, within ``limits``."""
+    """One fix in one variant of one situation."""
 
     fix: str
     situation: str
     variant: dict[str, Any]
     given: dict[str, Any]
-    limits: Limits
+
+    def case(self, asked: Asked | None = None) -> Case:
+        """What is searched. ``UsageError`` if it cannot be."""
+        place = situations.load(self.situation)
+        case = Case.of(place.scenario, self.given | self.variant, self.fix, self.situation)
+        return attrs.evolve(case, asked=asked)
+
+    def of(self, other: Unit) -> bool:
+        """Are both variants of one cell?"""
+        return (self.fix, self.situation) == (other.fix, other.situation)
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        return situations.load(self.situation).properties
 
 
 @attrs.frozen
 class Judged:
-    """A unit's verdict, and one verdict for each property of the situation."""
+    """A unit's verdict, and one verdict for each property of the situation, from a search
+    of up to ``states`` states. ``asked`` is all that they depend on, ``asleep`` who sleeps
+    where in it."""
 
     unit: Unit
     verdict: Verdict
     properties: dict[str, Verdict]
+    states: int
+    asked: Asked
+    asleep: tuple[Asleep, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        return self.verdict.evidence.complete
+
+    @property
+    def repeatable(self) -> bool:
+        """Did no clock have a part in it? Then the same search ends the same anywhere."""
+        return self.complete or self.verdict.evidence.bound == f"{self.states} states"
+
+    def better(self, other: Judged | None) -> bool:
+        """Does it say more than ``other`` does?"""
+        if other is None or other.verdict.verdict == "inconclusive":
+            return True
+        return self.repeatable and self.verdict.verdict != "inconclusive"
 
 
 @attrs.frozen
@@ -71,7 +105,11 @@ class Cell:
         found["properties"] = _short({n: self.on(n) for n in self.worst.properties})
         found["variants"] = [
             judged.verdict.document()
-            | {"variant": judged.unit.variant, "properties": _short(judged.properties)}
+            | {
+                "variant": judged.unit.variant,
+                "properties": _short(judged.properties),
+                "asleep": [attrs.asdict(one) for one in judged.asleep],
+            }
             for judged in self.variants
         ]
         return found
@@ -82,27 +120,35 @@ def _short(properties: dict[str, Verdict]) -> dict[str, Any]:
     return {name: {key: getattr(v, key) for key in keys} for name, v in properties.items()}
 
 
-def units(
-    chosen: list[str], places: list[str], given: dict[str, Any], limits: Limits
-) -> list[Unit]:
+def units(chosen: list[str], places: list[str], given: dict[str, Any]) -> list[Unit]:
     """What there is to judge: each fix in each situation, in every variant of both. A
-    parameter that is ``given`` is no variant any more.
+    parameter that is ``given`` is no variant any more; one that only the scenarios of other
+    situations have is left out.
 
     Raises ``UsageError`` for parameters that cannot be.
     """
     found: list[Unit] = []
-    for situation in map(situations.load, places):
+    loaded = [situations.load(place) for place in places]
+    owned = {one.name: _own(one.scenario) for one in loaded}
+    for situation in loaded:
+        others = frozenset[str]().union(*owned.values()) - owned[situation.name]
+        here = {key: value for key, value in given.items() if key not in others}
         for fix in chosen:
             if situation.cannot(fix) is not None:
                 continue
             pairs = itertools.product(situation.combinations(), fixes.load(fix).combinations())
             for where, how in pairs:
-                variant = {key: given.get(key, value) for key, value in (where | how).items()}
-                unit = Unit(fix, situation.name, variant, given, limits)
+                variant = {key: here.get(key, value) for key, value in (where | how).items()}
+                unit = Unit(fix, situation.name, variant, here)
                 if unit not in found:
-                    Case.of(situation.scenario, given | variant, fix, situation.name)
+                    unit.case()
                     found.append(unit)
     return found
+
+
+def _own(scenario: str) -> frozenset[str]:
+    """The parameters that are the scenario's own."""
+    return frozenset(field.name for field in attrs.fields(story.load(scenario).own))
 
 
 def left_out(chosen: list[str], where: list[str]) -> list[dict[str, str]]:
@@ -115,37 +161,66 @@ def left_out(chosen: list[str], where: list[str]) -> list[dict[str, str]]:
     ]
 
 
-def judge(unit: Unit) -> Judged:
-    """Search, judge, and sample one unit."""
-    situation = situations.load(unit.situation)
+def judge(unit: Unit, limits: Limits) -> Judged:
+    """Search and judge one unit; sample it if the search ended."""
+    asked, properties = Asked(), unit.properties
     with pure():
-        case = Case.of(situation.scenario, unit.given | unit.variant, unit.fix, unit.situation)
-        judged = explore(case, unit.limits)
-        verdict = judged.cell(situation.properties)
+        judged = explore(unit.case(asked), limits)
+        verdict = judged.cell(properties)
         if "interrupted" in verdict.evidence.bound:
             raise KeyboardInterrupt  # half a unit is no unit
-        means = sample(case, RANDOM_SEED, RANDOM_RUNS)
-    counts = verdict.counts | {"random": means}
-    properties = {name: judged.cell((name,)) for name in situation.properties}
-    return Judged(unit, attrs.evolve(verdict, counts=counts), properties)
+        each = {name: judged.cell((name,)) for name in properties}
+        counts = dict(verdict.counts)
+        if judged.graph.complete:
+            counts["random"] = sample(judged.found, RANDOM_SEED, RANDOM_RUNS)
+        sleeping = asleep(judged.graph)
+    verdict = attrs.evolve(verdict, counts=counts)
+    return Judged(unit, verdict, each, limits.states, asked, sleeping)
 
 
-def judge_all(work: list[Unit], jobs: int) -> Iterator[Judged]:
-    """Judge each unit, in as many processes, as they finish."""
-    if jobs < 2 or len(work) < 2:
-        yield from map(judge, work)
-        return
-    # forkserver: a fork of a process with threads (a progress bar's) may hang
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kmodel.compare"])
-    # leaving the pool ends its processes at once: after Ctrl-C nobody waits for the rest
-    with context.Pool(min(jobs, len(work)), _leave_interrupts) as pool:
-        yield from pool.imap_unordered(judge, work)
+def adopt(unit: Unit, judged: Judged) -> Judged:
+    """What was found of another unit that answers all that was asked the same, as found of
+    this one. The runs that show it are run again, here.
+
+    Raises ``Divergence`` if one of them does something else.
+    """
+    case, words = unit.case(), dict[str, str]()
+
+    def again(word: str | None) -> str | None:
+        if word is not None and word not in words:
+            token = attrs.evolve(parse(word), params=case.differing(), fix=case.fix or "")
+            if show(case, token) != token.digest:
+                raise Divergence(f"not deterministic: {word} is another run of {case.called}")
+            words[word] = token.word()
+        return None if word is None else words[word]
+
+    def of_this(one: Finding) -> Finding:
+        return attrs.evolve(one, replay=again(one.replay))
+
+    def moved(verdict: Verdict) -> Verdict:
+        evidence, own = verdict.evidence, case.assumptions
+        assumptions = (*own, *evidence.assumptions[len(own) :])
+        return attrs.evolve(
+            verdict,
+            params=case.params,
+            fix=case.fix,
+            evidence=attrs.evolve(evidence, assumptions=assumptions),
+            replay=again(verdict.replay),
+            findings=tuple(map(of_this, verdict.findings)),
+            excluded=tuple(map(of_this, verdict.excluded)),
+        )
+
+    with pure():
+        properties = {name: moved(verdict) for name, verdict in judged.properties.items()}
+        return attrs.evolve(judged, unit=unit, verdict=moved(judged.verdict), properties=properties)
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; it is for the one that shows results."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def not_begun(unit: Unit) -> Judged:
+    """What is known of a unit that there was no time for."""
+    none = undecided(unit.case(), "dfs", "", "not begun: no time was left")
+    evidence = attrs.evolve(none.evidence, bound="not begun: no time was left")
+    verdict = attrs.evolve(none, kind=None, evidence=evidence)
+    return Judged(unit, verdict, dict.fromkeys(unit.properties, verdict), 0, Asked())
 
 
 def cells(judged: list[Judged], work: list[Unit]) -> list[Cell]:
@@ -158,10 +233,6 @@ def cells(judged: list[Judged], work: list[Unit]) -> list[Cell]:
     for one in judged:
         found.setdefault((one.unit.fix, one.unit.situation), []).append(one)
     return [Cell(fix, where, tuple(variants)) for (fix, where), variants in found.items()]
-
-
-def default_jobs() -> int:
-    return os.cpu_count() or 1
 
 
 def everything() -> tuple[list[str], list[str]]:

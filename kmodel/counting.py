@@ -19,6 +19,11 @@ class Counting:
     def __call__(
         self, step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]
     ) -> int:
+        self.hear(event, fields)
+        return 0
+
+    def hear(self, event: str, fields: dict[str, Any]) -> None:
+        """Count what was said, whenever and by whomever."""
         if event == RESTART:
             self.total["refaults"] += 1
         elif event == "pool.fail":
@@ -29,7 +34,6 @@ class Counting:
             self.reached.add(fields["text"])
         elif killed(event, fields) if event == "fault.end" else False:
             self.total["kills"] += 1
-        return 0
 
 
 def pool_failures(total: Counter[str]) -> dict[str, int]:

@@ -32,10 +32,9 @@ class PageDaemon:
 
     kernel: Final[Kernel]
     spaces: Final[tuple[Space, ...]]
-    lap: Final[str]
 
     def __init__(self, kernel: Kernel, spaces: tuple[Space, ...]) -> None:
-        self.kernel, self.lap = kernel, kernel.p.lap
+        self.kernel = kernel
         self.spaces = spaces if kernel.p.pageout else ()
 
     async def uvm_pageout(self) -> None:
@@ -58,7 +57,7 @@ class PageDaemon:
             short = shortage > 0 or asked
             if self.kernel.fix.daemon_step is not None:
                 short = await self.kernel.fix.daemon_step(self.kernel) or short
-            if not short and self.lap == "silent":
+            if not short and self.kernel.p.lap == "silent":
                 mark("a page-daemon lap without shortage woke nobody")
                 continue
             await self.kernel.km.cache.drain()
@@ -76,8 +75,8 @@ class PageDaemon:
         uvm_wait. Held: fpageqlock."""
         mem = self.kernel.physmem
         if mem.pmas or mem.nowait_pma:
-            return self.lap == "silent" and mem.paging > 0
-        return not (mem.counts and mem.waiting)
+            return self.kernel.p.lap == "silent" and mem.paging > 0
+        return not (mem.waiting and self.kernel.p.lap == "counts")
 
     @procedure
     async def _scan(self, shortage: int) -> None:

@@ -17,12 +17,14 @@ from kmodel.counting import Counting, both, of_kernel, pool_failures
 from kmodel.explore.execution import Execution, Outcome, run
 from kmodel.explore.host import TrioHost, on_trio
 from kmodel.explore.interrupt import interruptible
+from kmodel.explore.judgement import Judgement
 from kmodel.explore.recipe import Recipe, recipe
 from kmodel.explore.shrink import Shrunk, shrink
 from kmodel.explore.signature import shown
 from kmodel.explore.strategy import Random, Replay
 from kmodel.explore.traces import Traced, Traces, next_new
 from kmodel.explore.tree import Divergence
+from kmodel.explore.walking import Walks
 from kmodel.log.recorder import Recorder, unable
 from kmodel.log.runs import CutShort, LogError
 from kmodel.shown import make_token
@@ -32,7 +34,7 @@ from kmodel.verdict import Evidence, Finding, Verdict
 MAX_STEPS: Final = 20_000
 """Steps after which a single run is given up."""
 SAMPLE_STEPS: Final = 2_000
-"""The same for the matrix's samples, where many runs hang on purpose."""
+"""The same for the matrix's samples, of which a great many are taken."""
 KEPT_FAILURES: Final = 10
 """Broken runs of which the log is kept; of the others only the count."""
 
@@ -280,25 +282,21 @@ def assert_same(one: Run, other: Run) -> None:
     )
 
 
-def sample(
-    case: Case, seed: int, runs: int, tick: Callable[[int, Outcome], None] | None = None
-) -> dict[str, Any]:
-    """Random runs on the inner loop: mean counts a run, and how the runs ended."""
+def sample(found: Judgement, seed: int, runs: int) -> dict[str, Any]:
+    """Random runs through the graph of a judged search: mean counts a run, and how the runs
+    ended. One that goes round for ever is broken off where it begins to, and counted as it
+    stands."""
     total: Counter[str] = Counter()
     ended: Counter[str] = Counter()
-    steps = 0
+    steps, walks, counting = 0, Walks(found.graph, found.live.order), Counting(total)
     for number in range(runs):
-        counter = Counting(total)
-        execution = Execution(case.build(), counter)
-        outcome = run(execution, Random(seed + number), SAMPLE_STEPS)
-        ended[outcome.kind] += 1
-        steps += outcome.steps
-        if tick:
-            tick(number, outcome)
+        walked = walks.run(Random(seed + number), counting.hear, SAMPLE_STEPS)
+        ended[walked.kind] += 1
+        steps += len(walked.choices)
     return {
         "runs": runs,
         "seed": seed,
-        "ended": dict(ended),
+        "ended": dict(sorted(ended.items())),
         "mean_steps": round(steps / runs, 1),
         "mean_refaults": round(total["refaults"] / runs, 2),
         "mean_pool_failures": {

@@ -109,8 +109,8 @@ class Trial:
             names = [self.execution.world.tasks[task].name for task in who]
             return self._same(f"{' and '.join(names)} wait for each other")
         if not end.able and self._left():
-            lost = any(_pointless(end, task) for task in self._left())
-            kind = "lost-wakeup" if lost else "deadlock"
+            kinds = _never(end, self._left())
+            kind = self.token.kind if self.token.kind in kinds else kinds[0]
             return Finding(kind=kind, property=ENDS, message=deadlock_message(self.execution))
         return self._nothing(f"nothing is broken in the end ({self._places()})")
 
@@ -157,8 +157,7 @@ class Trial:
         if restarted & set(left):
             kinds.append(("livelock", NO_LIVELOCK))
         if never:
-            lost = any(_pointless(turn[0], task) for task in never)
-            kinds.append(("lost-wakeup" if lost else "deadlock", ENDS))
+            kinds += [(kind, ENDS) for kind in _never(turn[0], never)]
         if set(left) - moving:
             kinds.append(("starvation", ENDS))
         if not kinds:
@@ -185,6 +184,13 @@ def _asleep(moment: Moment, task: int) -> bool:
     """Does its step there only wake it on a lock, to see whether it can have it?"""
     op = moment.pending[task]
     return op is not None and op[0].grant is not None
+
+
+def _never(moment: Moment, tasks: list[int]) -> tuple[str, ...]:
+    """What it may be called that these never step again. If one sleeps for what is true a wakeup
+    was lost, unless it ends on no schedule; a single run does not tell that."""
+    lost = any(_pointless(moment, task) for task in tasks)
+    return ("lost-wakeup", "deadlock") if lost else ("deadlock",)
 
 
 def _pointless(moment: Moment, task: int) -> bool:

@@ -1,16 +1,18 @@
-"""The decision matrix: its units, its cells, and that processes change nothing."""
+"""The decision matrix: its units, its cells, and what one unit may take over from another."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
+import attrs
 import pytest
 
 from kmodel import compare, fixes, situations
 from kmodel.cli.compare import status
-from kmodel.compare import Cell, Unit, cells, judge, judge_all, units
+from kmodel.compare import Cell, Judged, Unit, adopt, cells, judge, units
 from kmodel.explore.graph import Limits
+from kmodel.explore.tree import Divergence
 from kmodel.properties import ENDS, NO_LIVELOCK
 from kmodel.settings import UsageError
 
@@ -24,14 +26,18 @@ SMALL = {"cpus": 1}
 
 
 def work(*chosen: str, given: dict[str, Any] | None = None) -> list[Unit]:
-    return units(list(chosen), ["contention"], SMALL | (given or {}), Limits())
+    return units(list(chosen), ["contention"], SMALL | (given or {}))
+
+
+def judged_all(todo: list[Unit]) -> list[Judged]:
+    return [judge(unit, Limits()) for unit in todo]
 
 
 @cache
 def matrix() -> tuple[Cell, ...]:
     """All fixes with one CPU that faults."""
     todo = work(*fixes.names())
-    return tuple(cells([judge(unit) for unit in todo], todo))
+    return tuple(cells(judged_all(todo), todo))
 
 
 def cell(fix: str) -> Cell:
@@ -126,7 +132,8 @@ def test_a_cells_document_is_the_worst_verdict_with_all_variants() -> None:
     assert set(document["properties"]) == {NO_LIVELOCK, ENDS}
     assert [v["variant"] for v in document["variants"]] == VARIANTS
     for variant in document["variants"]:
-        assert set(variant) == set(plain) | {"variant", "properties"}
+        assert set(variant) == set(plain) | {"variant", "properties", "asleep"}
+        assert {"who": "fault", "at": "&uvmexp.free", "holds": ()} in variant["asleep"]
         assert variant["params"]["lap"] == variant["variant"]["lap"]
         assert variant["situation"] == "contention"
 
@@ -159,26 +166,65 @@ def test_unfinished_variants_are_missing() -> None:
     assert found.variants == first
 
 
-def test_two_processes_judge_like_one() -> None:
-    """A unit is a pure function of plain data."""
+def plain(judged: Judged) -> Any:
+    """Its document, but for how long it took."""
+    documents = [judged.verdict, *judged.properties.values()]
+    return [
+        one.document() | {"evidence": attrs.asdict(attrs.evolve(one.evidence, seconds=0.0))}
+        for one in documents
+    ]
 
-    def documents(jobs: int) -> list[dict[str, Any]]:
-        todo = work("lock-retry", given={"lap": "wakes"})
-        found = [cell.document() for cell in cells(list(judge_all(todo, jobs)), todo)]
-        for document in found:
-            for one in (document, *document["variants"]):
-                one["evidence"].pop("seconds")
-        return found
 
-    assert documents(2) == documents(1)
+def test_what_is_taken_over_is_what_a_search_would_have_found() -> None:
+    """Word for word, with replays of its own kernel; and only from a unit that cannot differ."""
+    todo = work("lock-retry")
+    one, other = (unit for unit in todo if unit.variant["rwlock"] == "wake-all")
+    first = judge(one, Limits())
+    assert "lap" not in first.asked.kernel, "its page daemon never does a lap"
+    assert first.asked.would_be(*kernel_of(other))
+    assert plain(adopt(other, first)) == plain(judge(other, Limits()))
+    assert adopt(other, first).verdict.replay != first.verdict.replay
+    assert not first.asked.would_be(*kernel_of(todo[1])), "locks ask for their policy"
+
+
+def test_a_fix_that_is_never_called_may_be_any_fix() -> None:
+    """Without swap the fault is killed before: all kernels that are built alike are one."""
+    todo = units(["wait", "cause", "refill", "direct"], ["contention-no-swap"], SMALL)
+    first = judge(todo[0], Limits())
+    like = [unit for unit in todo if unit.case().like(todo[0].case(first.asked))]
+    assert "after_failure" not in first.asked.fix
+    assert {unit.fix for unit in like} == {"wait", "refill"}, "cause and direct are other kernels"
+    assert plain(adopt(like[-1], first)) == plain(judge(like[-1], Limits()))
+
+
+def kernel_of(unit: Unit) -> tuple[Any, Any]:
+    return unit.case().kernel, fixes.load(unit.fix)
+
+
+def test_a_replay_that_is_another_run_is_not_taken_over() -> None:
+    """The runs that show it are run again; here of a unit that does differ."""
+    todo = work("wait")
+    with pytest.raises(Divergence, match="the recorded schedule lets task"):
+        adopt(todo[2], judge(todo[0], Limits()))
+
+
+def test_a_parameter_of_one_story_is_left_out_of_the_others() -> None:
+    """A word that no scenario knows is an error all the same."""
+    found = units(["wait"], ["contention", "fragmented"], {"faults": 2, "cpus": 1})
+    assert {unit.situation: unit.given for unit in found} == {
+        "contention": {"faults": 2, "cpus": 1},
+        "fragmented": {"cpus": 1},
+    }
+    with pytest.raises(UsageError, match="fualts"):
+        units(["wait"], ["contention", "fragmented"], {"fualts": 2})
 
 
 # the exit status
 
 
 def cut_short() -> Cell:
-    todo = units(["populate"], ["contention"], {"lap": "wakes"}, Limits(states=100))
-    return cells([judge(unit) for unit in todo[:1]], todo)[0]
+    todo = units(["populate"], ["contention"], {"lap": "wakes"})
+    return cells([judge(todo[0], Limits(states=100))], todo)[0]
 
 
 @pytest.mark.parametrize("check", [False, True])

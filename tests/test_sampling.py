@@ -12,10 +12,13 @@ import stories
 
 from kmodel.case import Case
 from kmodel.cli.run import report
+from kmodel.explore.graph import Limits
+from kmodel.explore.judgement import Judgement
 from kmodel.explore.purity import pure
 from kmodel.explore.recipe import NAMES, Recipe, recipe
 from kmodel.explore.schedule import parse
 from kmodel.explore.tree import Divergence
+from kmodel.joint import explore
 from kmodel.sampling import KEPT_FAILURES, Run, Sampler, assert_same, sample
 from kmodel.verdict import Verdict
 
@@ -160,24 +163,37 @@ def test_ticks_come_with_each_run(tmp_path: Path) -> None:
     assert seen == sampler.runs
 
 
-def test_the_matrix_samples_on_the_inner_loop() -> None:
+def searched(case: Case) -> Judgement:
+    return explore(case, Limits()).found
+
+
+def test_the_matrix_samples_in_the_graph() -> None:
     """The same seeds give the same means, as often as asked."""
     with pure():
-        case = Case.of(MAP, {"cpus": 1}, "populate")
-        one, two = sample(case, 0, 20), sample(case, 0, 20)
+        found = searched(Case.of(MAP, {"cpus": 1}, "populate"))
+        one, two = sample(found, 0, 20), sample(found, 0, 20)
     assert one == two
     assert (one["runs"], one["seed"], one["ended"]) == (20, 0, {"done": 20})
     assert 0 < one["mean_refaults"] <= 1
 
 
 def test_both_ways_of_sampling_take_the_same_runs(tmp_path: Path) -> None:
-    """Trio tasks and the inner loop: the same seeds, the same sums."""
+    """Trio tasks, and walks through the graph: the same seeds, the same sums."""
     sampler = sampled(tmp_path, fix="populate", runs=20)
     with pure():
-        means = sample(sampler.case, 0, 20)
+        means = sample(searched(sampler.case), 0, 20)
     assert means["mean_refaults"] == round(sampler.counts()["refaults"] / 20, 2)
     steps = sum(run.outcome.steps for run in sampler.runs)
     assert means["mean_steps"] == round(steps / 20, 1)
+
+
+def test_a_run_that_cannot_end_costs_no_more_than_to_there() -> None:
+    """It is not watched for ever, and not called an end."""
+    with pure():
+        case = Case.of(MAP, {"cpus": 1, "lap": "silent"}, "wait")
+        means = sample(searched(case), 0, 20)
+    assert set(means["ended"]) == {"done", "hangs"}
+    assert means["mean_steps"] < 200
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -32,14 +32,18 @@ def of_a_case(command: Command, required: bool = True) -> Command:
 
 def limits(command: Command) -> Command:
     """When a search gives up."""
+    return max_seconds("Seconds, a third of them for judging.")(sizes(command))
+
+
+def max_seconds(text: str) -> Callable[[Command], Command]:
+    """How long it may take."""
+    amount = Amount(0.01, 1e9)
+    return click.option("--max-seconds", default=60.0, show_default=True, type=amount, help=text)
+
+
+def sizes(command: Command) -> Command:
+    """How large a search may become."""
     for option in (
-        click.option(
-            "--max-seconds",
-            default=60.0,
-            show_default=True,
-            type=Amount(0.01, 1e9),
-            help="Seconds, a third of them for judging.",
-        ),
         click.option(
             "--max-states",
             default=2_000_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from kmodel.explore.graph import Graph, Limits
@@ -50,10 +50,11 @@ def searching(what: str, limits: Limits) -> Iterator[Callable[[Graph], None]]:
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar that advances by one each time it is called."""
+def counting(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar that advances each time it is called, by one or as much as it is told to; lines
+    given to it stay above the bar."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda by=1, lines=(): None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -68,8 +69,10 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
     with bar:
         task = bar.add_task(what, total=total)
 
-        def tick() -> None:
-            bar.advance(task)
+        def tick(by: int = 1, lines: Iterable[str] = ()) -> None:
+            bar.advance(task, by)
+            for line in lines:
+                bar.console.print(line, soft_wrap=True)
             if clock.due():
                 bar.refresh()
 

@@ -39,6 +39,8 @@ def hang_message(hang: Hang, who: list[str], names: list[str]) -> str:
     places = ", ".join(f"{task} at {wait}" for task, wait in zip(who, hang.waits))
     if hang.kind in ("deadlock", "lost-wakeup"):
         why = ", though what is slept for is true" if hang.kind == "lost-wakeup" else ""
+        if hang.vain:
+            why = ", though what is slept for is true: that is not what is missing, no run ends"
         return f"{tasks} can never step again ({places}){why}"
     ends = [names[task] for task in hang.can_end]
     leave = f"{' and '.join(ends)} could still end from it" if ends else "nobody can end from it"

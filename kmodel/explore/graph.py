@@ -135,7 +135,11 @@ class Graph:
 
     def rests(self, number: int) -> bool:
         """Is a state in which nobody can step an end like any other?"""
-        return self._rests is not None and bool(self._rests.value(self.state(number), self.world))
+        return self.resting(self.state(number))
+
+    def resting(self, state: State[int]) -> bool:
+        """The same of a state that need not be one of the graph."""
+        return self._rests is not None and bool(self._rests.value(state, self.world))
 
 
 class Search:

@@ -68,6 +68,14 @@ class Keys(Sequence[bytes]):
         packed = self.part(state[: self._locations].tobytes())
         return packed | sum(index << low for index, low in zip(nodes, self._places))
 
+    def find(self, state: State[int]) -> int | None:
+        """The number of a state, if it was met before."""
+        part = self.parts.get(state[: self._locations].tobytes())
+        if part is None:
+            return None
+        nodes = state[self._locations :]
+        return self.number.get(part | sum(node << low for node, low in zip(nodes, self._places)))
+
     def shared(self, packed: int) -> State[int]:
         """The codes of the shared part."""
         state = array("H")

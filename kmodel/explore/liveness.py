@@ -30,7 +30,8 @@ class Hang:
     can step). ``tasks`` are the obliged ones concerned, ``waits`` what each is about to
     do where the loop begins. ``survives`` is the strongest fairness that allows it
     (``None``: it needs no run to go on), ``can_end`` those of the tasks that could
-    still end from there.
+    still end from there. ``vain``: what is slept for is true, but no wakeup is missing: who
+    sleeps ends on no schedule at all, so that it sleeps for the wrong thing.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Hang:
     loop: bytes
     survives: Fairness | None
     can_end: tuple[int, ...]
+    vain: bool = False
 
 
 class Liveness:
@@ -123,7 +125,7 @@ class Liveness:
         tasks = [t for t in self._obliged if not self.graph.done(part[0], t)]
         never = tuple(t for t in tasks if t not in self._may_step(part, tasks))
         if never:
-            lost = any(self._pointless(part[0], t) for t in never)
+            lost = any(self._lost(part[0], t) for t in never)
             return ("lost-wakeup" if lost else "deadlock"), never
         if repeating := self._repeating(part):
             return "livelock", repeating
@@ -142,12 +144,14 @@ class Liveness:
         start, loop = self.paths.loop(part, self._says_again if repeating else None)
         waits = tuple(self._wait(start, task) for task in tasks)
         stem = self.paths.to(start)
-        return Hang(kind, tasks, waits, stem, loop, survives, self._can_end(start, tasks))
+        vain = kind == "deadlock" and self._vain(start, tasks)
+        return Hang(kind, tasks, waits, stem, loop, survives, self._can_end(start, tasks), vain)
 
     def _deadlock(self, kind: str, state: int) -> Hang:
         tasks = tuple(t for t in self._obliged if not self.graph.done(state, t))
         waits = tuple(self._wait(state, task) for task in tasks)
-        return Hang(kind, tasks, waits, self.paths.to(state), b"", None, ())
+        vain = kind == "deadlock" and self._vain(state, tasks)
+        return Hang(kind, tasks, waits, self.paths.to(state), b"", None, (), vain)
 
     # -- small questions
 
@@ -158,7 +162,7 @@ class Liveness:
         graph = self.graph
         for state in graph.dead_ends():
             left = [t for t in self._obliged if not graph.done(state, t)]
-            lost = any(self._pointless(state, t) for t in left)
+            lost = any(self._lost(state, t) for t in left)
             found.setdefault("lost-wakeup" if lost else "deadlock", []).append(state)
         return found
 
@@ -219,10 +223,25 @@ class Liveness:
     def _asleep(self, state: int, task: int) -> bool:
         return self.graph.node(state, task).grant is not None
 
+    def _lost(self, state: int, task: int) -> bool:
+        """Does only a wakeup miss to the task? What it sleeps for is true, and on some schedule it
+        ends; if it did on none, no wakeup would help. In a partial graph it might."""
+        return self._pointless(state, task) and not self._vain(state, (task,))
+
+    def _vain(self, state: int, tasks: tuple[int, ...]) -> bool:
+        if not self.graph.complete or not self._enders.isdisjoint(tasks):
+            return False
+        return any(self._pointless(state, task) for task in tasks)
+
     def _pointless(self, state: int, task: int) -> bool:
         """Is what the task sleeps for true already?"""
         until = self.graph.node(state, task).until
         return until is not None and bool(until.value(self.graph.state(state), self.graph.world))
+
+    @cached_property
+    def _enders(self) -> set[int]:
+        """The tasks that end on some schedule."""
+        return {task for task, leaf in self.graph.histories.leaves if leaf.ends}
 
     def _wait(self, state: int, task: int) -> str:
         op = self.graph.node(state, task).op

@@ -45,6 +45,14 @@ text{font:10px system-ui,"Segoe UI","DejaVu Sans",sans-serif;fill:var(--ink)}
 .arrow{fill:none;stroke:var(--arrow);stroke-width:1.3;opacity:.75}.head{fill:var(--arrow)}
 """ + "".join(f".c{n}{{fill:var(--c{n})}}" for n in range(COLOURS))
 
+DEFS: Final = (
+    '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><path d="M0 0V6" class="hatch"/></pattern>'
+    '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" '
+    'orient="auto"><path d="M0 0L8 4L0 8z" class="head"/></marker></defs>'
+)
+"""What a picture refers to by name: one of each in a page."""
+
 
 @attrs.frozen
 class _Lane:
@@ -83,15 +91,9 @@ class Picture:
         """The whole file."""
         size = f'width="{self.width:.0f}" height="{self.height:.0f}"'
         box = f'viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
-        hatch = (
-            '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
-            'patternTransform="rotate(45)"><path d="M0 0V6" class="hatch"/></pattern>'
-            '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" '
-            'orient="auto"><path d="M0 0L8 4L0 8z" class="head"/></marker></defs>'
-        )
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img">',
-            f"<title>{markup(self._caption)}</title><style>{STYLE}</style>{hatch}",
+            f"<title>{markup(self._caption)}</title><style>{STYLE}</style>{DEFS}",
             '<rect class="bg" width="100%" height="100%"/>',
             f'<text class="title" x="12" y="19">{markup(self._caption)}</text>',
             *self._axis(),

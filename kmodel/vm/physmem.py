@@ -45,7 +45,7 @@ class PhysMem:
     pla: Final[Channel]
     others: int  # boot
     free: int  # fpageqlock
-    counts: Final[bool]
+    p: Final[KernelParams]
     waiting: int  # fpageqlock; threads in uvm_wait, if this kernel counts them
     paging: int  # fpageqlock
     pmas: tuple[Task, ...]  # fpageqlock
@@ -63,7 +63,7 @@ class PhysMem:
         self.pla = Channel("uvm_wait_pla")
         self.free, self.others = (1 << p.npages) - 1, 0
         self.paging, self.pmas, self.nowait_pma = 0, (), False
-        self.counts, self.waiting = p.lap == "counts", 0
+        self.p, self.waiting = p, 0
 
     def fragment(self) -> None:
         """The end of boot: every second page goes to somebody else for good, if it is free."""
@@ -210,7 +210,7 @@ class PhysMem:
         if self.plentiful():
             mark("a thread waits for memory although memory is plentiful")
         await self.pagedaemon.wakeup()
-        if not self.counts:
+        if self.p.lap != "counts":
             await self.uvmexp_free.msleep(self.fpageqlock, relock=False)
             return
         self.waiting += 1

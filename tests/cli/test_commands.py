@@ -280,13 +280,82 @@ def test_compare_prints_one_document(call: Commands) -> None:
     """A cell for each fix, each with its variants; the replays of its cells work."""
     ran = call("compare", "wait", "populate", *ONE, "--set", "lap=wakes", "--jobs", 1, "--json")
     assert (ran.status, ran.err) == (0, "")
-    assert set(ran.document) == {"schema", "cells"}
+    assert set(ran.document) == {"schema", "cells", "summaries"}
+    assert set(ran.document["summaries"]) == {"wait", "populate"}
     assert ran.document["schema"] == "kmodel.matrix/1"
     assert [cell["fix"] for cell in ran.document["cells"]] == ["wait", "populate"]
     assert [len(cell["variants"]) for cell in ran.document["cells"]] == [2, 2]
     broken = ran.document["cells"][0]
     again = call("replay", broken["replay"], "--json")
     assert (again.status, again.document["digest"]) == (1, broken["digest"])
+
+
+def test_a_fix_may_be_named_in_both_ways(call: Commands) -> None:
+    """As an argument, or as an option like a situation; sizes have options too."""
+    some = ("--set", "lap=wakes", "--set", "rwlock=wake-all", "--jobs", 1, "--json")
+    ran = call("compare", "wait", "--fix", "populate", "--cpus", 1, "--faults", 2, *some)
+    assert [cell["fix"] for cell in ran.document["cells"]] == ["wait", "populate"]
+    assert {(c["params"]["cpus"], c["params"]["faults"]) for c in ran.document["cells"]} == {(1, 2)}
+
+
+def test_compare_all_is_one_table_and_a_paragraph_for_each_fix(
+    call: Commands, tmp_path: Path
+) -> None:
+    """A cell for each situation, 80 columns at most, and where to read on; and the page."""
+    where = [w for name in ("contention", "kva", "fragmented") for w in ("--situation", name)]
+    html = tmp_path / "matrix.html"
+    some = ("--all", "--fix", "wait", "--fix", "direct", "--cpus", 1, *where, "--jobs", 1)
+    ran = call("compare", *some, "--html", html)
+    assert ran.status == 0
+    assert re.search(r"\nwait +lost-wakeup +deadlock +holds *\n", ran.out)
+    assert re.search(r"\ndirect +holds +holds +deadlock *\n", ran.out)
+    assert "\nwait holds in 1 of 3 situations (fragmented). It is worst in" in ran.out
+    assert "All of them: --full, or --html FILE" in ran.out
+    assert max(map(len, ran.out.split("\npage: ")[0].splitlines())) <= 80
+    assert html.read_text().startswith("<!doctype html>")
+    full = call("compare", *some, "--full").out
+    assert "kmodel replay k2-" in full
+    assert "kmodel replay k2-" not in ran.out
+
+
+def test_an_interrupted_matrix_keeps_what_it_has_and_does_not_call_it_whole(
+    call: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell of which a variant was not begun does not hold; one of which none was is missing."""
+    from kmodel import budget
+
+    judge, left = budget.judge, [1, 1, 0]
+    monkeypatch.setattr(
+        budget,
+        "judge",
+        lambda *given: judge(*given) if left.pop(0) else signal.raise_signal(signal.SIGINT),
+    )
+    html = tmp_path / "m.html"
+    some = ("--cpus", 1, "--situation", "teardown", "--jobs", 1, "--set", "lap=wakes", "--json")
+    ran = call("compare", "populate", "intrsafe", "direct", "wait", *some, "--html", html)
+    assert ran.status == 130
+    assert [cell["fix"] for cell in ran.document["cells"]] == ["populate", "intrsafe"]
+    assert ran.document["interrupted"] is True
+    assert "interrupted: 2 of 4 variants judged, 2 of them to the end" in ran.err
+    assert 'href="#populate.teardown"' in html.read_text()
+
+    left[:] = [1, 0]
+    ran = call("compare", "populate", "--cpus", 1, "--jobs", 1, "--json")
+    (cell,) = ran.document["cells"]
+    assert [v["verdict"] for v in cell["variants"]] == ["holds"] + ["inconclusive"] * 3
+    assert (ran.status, cell["verdict"]) == (130, "inconclusive")
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(
+    call: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nothing that was found is lost with it."""
+    from kmodel import budget
+
+    monkeypatch.setattr(budget, "judge", lambda unit, limits: pytest.fail("it was judged"))
+    ran = call("compare", "populate", "--html", tmp_path / "no" / "where.html", "--jobs", 1)
+    assert (ran.status, ran.out) == (2, "")
+    assert "where.html cannot be written" in ran.err
 
 
 def test_compare_says_what_cannot_be(call: Commands) -> None:
@@ -355,6 +424,10 @@ def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
         (["explore", MAP, "--set", "cpus"], "write it as NAME=VALUE"),
         (["explore", MAP, "--max-states", "0"], "x>=1"),
         (["run", MAP, "--runs", "0"], "x>=1"),
+        (["run", MAP, "--situation", "oom"], "made for memory_gone: take that"),
+        (["explore", MAP, "--situation", "fragmented"], "it sets short, which"),
+        (["compare", "--fix", "wiat"], "Did you mean 'wait'?"),
+        (["compare", "--situation", "oom", "--faults", "2"], "faults: no such parameter"),
         (["run", MAP, "--strategy", "chess"], "'chess' is not"),
         (["run", MAP, "--strategy", "pos", "--depth", "2"], "are for --strategy pct"),
         (["explore", MAP, "--search", "best"], "'best' is not"),
@@ -536,12 +609,14 @@ def test_a_cell_with_no_time_left_to_count_says_so() -> None:
     from types import SimpleNamespace
     from typing import Any, cast
 
-    from kmodel.cli.compare import _failures, _most
+    from kmodel.cli.matrix import _failures, _most
 
     counted: Any = {"pool_failures": {"pages": None}, "refaults": 2}
     for counts, told in ((counted, "2"), ({}, "?")):
-        judged = cast(Any, SimpleNamespace(verdict=SimpleNamespace(counts=counts)))
+        judged = cast(Any, SimpleNamespace(verdict=SimpleNamespace(counts=counts), complete=True))
         assert _most(judged, counts, "refaults") == told
+        judged.complete = False
+        assert _most(judged, counts, "refaults") == ("?" if told == "?" else ">=2")
         assert _failures(judged) == counts.get("pool_failures", {})
 
 

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import pytest
 from enumeration import searched
+from toys import Counter
 
 from kmodel.event import say
 from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution
+from kmodel.explore.found import hang_message
 from kmodel.explore.graph import Limits, Search
 from kmodel.explore.liveness import Hang, Liveness
 from kmodel.explore.measure import Measure
@@ -797,3 +799,38 @@ def test_each_kind_of_dead_end_is_reported() -> None:
         pass
     kinds = [hang.kind for hang in Liveness(search.graph).hangs(Fairness("weak", True))]
     assert kinds == ["deadlock", "lost-wakeup"]
+
+
+def test_no_wakeup_is_lost_on_who_sleeps_for_the_wrong_thing() -> None:
+    """What is slept for is true and the wakeup came too early; but woken, it would only sleep
+    again. If there is a schedule on which it ends, a wakeup was lost."""
+
+    def hang(*, comes: bool) -> Hang:
+        with World() as world:
+            mtx, chan, need = Mutex("m"), Channel("c", condition=lambda: True), Counter()
+
+        async def sleeper() -> None:
+            loop = Loop()
+            while not await need.reached(1):
+                loop.head()
+                await mtx.enter()
+                await chan.msleep(mtx, relock=False)
+
+        async def ringer() -> None:
+            await chan.wakeup()
+            if comes:
+                await need.up()
+
+        world.task("W", sleeper)
+        world.task("R", ringer)
+        search = Search(world, Limits())
+        while search.advance(100):
+            pass
+        (found,) = Liveness(search.graph).stuck()
+        return found
+
+    lost, vain = hang(comes=True), hang(comes=False)
+    assert (lost.kind, lost.vain) == ("lost-wakeup", False)
+    assert (vain.kind, vain.vain) == ("deadlock", True)
+    told = hang_message(vain, ["W"], ["W", "R"])
+    assert "that is not what is missing, no run ends" in told

@@ -1,0 +1,236 @@
+"""The decision matrix on a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kmodel.cli.options import finding_lines
+from kmodel.verdict import Verdict
+
+if TYPE_CHECKING:
+    from kmodel.compare import Cell, Judged
+
+COLOURS: Final = {"holds": "green", "violated": "red", "inconclusive": "yellow"}
+OPEN: Final = "~"
+"""Stands at what is not searched to its end."""
+WIDE: Final = 20
+"""Characters of a situation's column in the overview, with its gap."""
+
+
+def overview(found: list[Cell], cannot: list[dict[str, str]], width: int) -> None:
+    """A row for each fix, a column for each situation: the worst of each cell. As many columns
+    beside each other as there is room for."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    fixes = list(dict.fromkeys(cell.fix for cell in found))
+    places = list(dict.fromkeys(cell.situation for cell in found))
+    by = {(cell.fix, cell.situation): cell for cell in found}
+    never = {(one["fix"], one["situation"]) for one in cannot}
+    first = max(map(len, fixes), default=0) + 2
+    columns = max((width - first) // WIDE, 1)
+    console = Console(highlight=False, soft_wrap=True)
+    for start in range(0, len(places), columns):
+        here = places[start : start + columns]
+        table = Table("fix", *map(_broken, here), box=box.SIMPLE_HEAD, pad_edge=False)
+        table.show_edge = False
+        for column in table.columns:
+            column.no_wrap = True
+        for fix in fixes:
+            marks = [_short(by.get((fix, place)), (fix, place) in never) for place in here]
+            table.add_row(f"[bold]{fix}[/bold]", *marks)
+        console.print(table)
+        console.print()
+    if any(not all(one.complete for one in cell.variants) for cell in found):
+        click.echo(f"{OPEN} not every variant was searched to its end")
+
+
+def _broken(place: str) -> str:
+    """In two lines, if it is long."""
+    head, hyphen, tail = place.partition("-")
+    return f"{head}-\n{tail}" if hyphen and len(place) > 12 else place
+
+
+def _short(cell: Cell | None, never: bool) -> str:
+    if cell is None:
+        return "-" if never else ""
+    whole = all(judged.complete for judged in cell.variants)
+    return _kind(cell.worst.verdict) + ("" if whole else OPEN)
+
+
+def finished(cell: Cell) -> str:
+    """One line that says what became of a cell."""
+    verdict, variants = cell.worst.verdict, len(cell.variants)
+    states = max(judged.verdict.evidence.states for judged in cell.variants)
+    many = f"{variants} variant{'' if variants == 1 else 's'}"
+    return f"{cell.fix} in {cell.situation}: {_kind(verdict)} ({many}, up to {states:,} states)"
+
+
+def details(found: list[Cell]) -> None:
+    """A table of verdicts and one of counts for each situation, and below them the commands
+    that show what they say."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    notes: list[str] = []
+    for situation in dict.fromkeys(cell.situation for cell in found):
+        here = [cell for cell in found if cell.situation == situation]
+        console.print(_title(situation, here))
+        console.print(_verdicts(here, notes))
+        for why in dict.fromkeys(_stop(judged) for cell in here for judged in cell.variants):
+            if why:
+                click.echo(f"{OPEN} not searched to the end: {why}")
+        console.print("\nmost on any run (mean of random runs*):")
+        console.print(_counts(here))
+        console.print()
+    for number, note in enumerate(notes, 1):
+        click.echo(f"[{number}] {note}")
+    _afterword(found)
+
+
+def tell_left_out(cannot: list[dict[str, str]]) -> None:
+    """The cells that cannot be, those with the same reason in one line."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for cell in cannot:
+        told.setdefault((cell["situation"], cell["reason"]), []).append(cell["fix"])
+    for (situation, reason), who in told.items():
+        line = f"left out of {situation} ({', '.join(who)}): {reason}."
+        click.echo(textwrap.fill(line, 78, break_on_hyphens=False, subsequent_indent="  "))
+
+
+def _title(situation: str, here: list[Cell]) -> str:
+    import attrs
+
+    from kmodel import situations, story
+
+    found = situations.load(situation)
+    params = here[0].worst.verdict.params
+    own = [f.name for f in attrs.fields(story.load(found.scenario).own) if f.type is int]
+    bounds = ", ".join(f"{key}={params[key]}" for key in own if key not in found.variants)
+    variants = "; ".join(
+        f"{key} {' | '.join(map(str, values))}" for key, values in found.variants.items()
+    )
+    title = f"\n[bold]{situation}[/bold]: {found.summary}\nbounds: {bounds}"
+    return f"{title}\nvariants: {variants}"
+
+
+def _verdicts(here: list[Cell], notes: list[str]) -> Any:
+    """Each property of each fix, and of each variant of it."""
+    table = _table("fix, variant", *here[0].worst.properties, "states")
+    table.columns[-1].no_wrap = True
+    for cell in here:
+        marks = [_mark(cell.on(name), notes) for name in cell.worst.properties]
+        table.add_row(f"[bold]{cell.fix}[/bold]", *marks)
+        for judged in cell.variants:
+            stop = OPEN if _stop(judged) else ""
+            kinds = map(_kind, judged.properties.values())
+            table.add_row(_variant(judged), *kinds, f"{judged.verdict.evidence.states:,}{stop}")
+    return table
+
+
+def _stop(judged: Judged) -> str:
+    evidence = judged.verdict.evidence
+    return "" if evidence.complete else evidence.bound
+
+
+def _counts(here: list[Cell]) -> Any:
+    """What is counted: the most on any run, and the mean of random ones."""
+    causes = sorted({c for cell in here for v in cell.variants for c in _failures(v)})
+    table = _table("fix, variant", "refaults", *causes, "daemon laps", "random runs ended*")
+    for cell in here:
+        table.add_row(f"[bold]{cell.fix}[/bold]")
+        for judged in cell.variants:
+            counts = judged.verdict.counts
+            means = counts.get("random", {})
+            failed = means.get("mean_pool_failures", {})
+            table.add_row(
+                _variant(judged),
+                _both(_most(judged, counts, "refaults"), means.get("mean_refaults")),
+                *(
+                    _both(_most(judged, _failures(judged), cause), means and failed.get(cause, 0))
+                    for cause in causes
+                ),
+                _both(_most(judged, counts, "daemon_laps"), means.get("mean_daemon_laps")),
+                f"{means['ended'].get('done', 0)} of {means['runs']}" if means else "",
+            )
+    return table
+
+
+def _table(*heads: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.columns[0].no_wrap = True
+    return table
+
+
+def _variant(judged: Judged) -> str:
+    return f"  {', '.join(map(str, judged.unit.variant.values()))}"
+
+
+def _both(most: str, mean: Any) -> str:
+    """The most of any run and, of a graph that is whole, the mean of random ones."""
+    return most if mean in (None, {}) else f"{most} ({mean:g})"
+
+
+def _failures(judged: Judged) -> dict[str, int | None]:
+    failures: dict[str, int | None] = judged.verdict.counts.get("pool_failures", {})
+    return failures
+
+
+def _most(judged: Judged, counts: dict[str, Any], name: str) -> str:
+    """The most of any run; ``?`` where there was no time left to tell."""
+    if "pool_failures" not in judged.verdict.counts:
+        return "?"
+    most = counts.get(name, 0)
+    if most is None:
+        return "inf"
+    return f"{most}" if judged.complete else f">={most}"
+
+
+def _mark(verdict: Verdict, notes: list[str]) -> str:
+    if verdict.replay is None:
+        return f"[bold]{_kind(verdict)}[/bold]"
+    notes.append(f"{verdict.message}\n    kmodel replay {verdict.replay}")
+    return f"[bold]{_kind(verdict)} \\[{len(notes)}][/bold]"
+
+
+def _kind(verdict: Verdict) -> str:
+    return f"[{COLOURS[verdict.verdict]}]{verdict.kind or verdict.verdict}[/]"
+
+
+def _afterword(found: list[Cell]) -> None:
+    from kmodel.properties import PROPERTIES
+    from kmodel.sampling import SAMPLE_STEPS
+
+    for name in dict.fromkeys(name for cell in found for name in cell.worst.properties):
+        click.echo(f"{name}: {PROPERTIES[name].sentence}.")
+    judged = [one for cell in found for one in cell.variants if "random" in one.verdict.counts]
+    if judged:
+        means = judged[0].verdict.counts["random"]
+        click.echo(
+            f"inf: without bound. * {means['runs']} random runs, seeds from {means['seed']}: a "
+            "sample.\n  Given up where they begin to go round for ever, or after "
+            f"{SAMPLE_STEPS} steps,\n  and counted as they stand. Refaults: most of one fault, "
+            "mean of all."
+        )
+    for title, of in (("ruled out only by lock-grant", "excluded"), ("also found", "findings")):
+        told: dict[str, tuple[list[str], Any]] = {}
+        for cell in found:
+            for finding in getattr(cell.worst.verdict, of):
+                if of == "findings" and finding.property in cell.worst.properties:
+                    continue  # a note above shows what broke that property
+                who, _ = told.setdefault(finding.kind + finding.message, ([], finding))
+                who += [cell.fix] if cell.fix not in who else []
+        for who, finding in told.values():
+            click.echo(f"{title} ({', '.join(who)}): {finding_lines(finding)[0]}")
+            if finding.replay:
+                click.echo(f"    kmodel replay {finding.replay}")
+    every = [one.verdict.evidence.assumptions for cell in found for one in cell.variants]
+    shared = [a for a in max(every, key=len) if "policy" not in a]
+    click.echo(f"assumed: {'; '.join(shared)}")
