@@ -10,7 +10,7 @@ from __future__ import annotations
 class Panic(Exception):
     """A broken rule of the kernel.
 
-    ``kind`` is the verdict's kind (``panic``, ``use-after-free``, ``double-free``,
+    ``kind`` is the verdict's kind (``panic``, ``sleep-under-mutex``, ``use-after-free``, ``double-free``,
     ``lock-order``, ``unjustified-kill``, ``invariant``, ...); ``culprits`` names
     the objects and CPUs in it.
     """

@@ -41,6 +41,8 @@ LINKED: Final = "no use after free over windows"
 CONSERVED: Final = "pool conservation"
 RESIDENT: Final = "resident count exact"
 NO_PANIC: Final = "no panic with CANFAIL"
+NO_SLEEP: Final = "no sleep under a mutex"
+NOTHING_HELD: Final = "no lock is held at a wait"
 PREALLOCATED: Final = "the kernel's pmap allocates nothing"
 RIGHTS: Final = "no right but the mapping's"
 BOUNDED_WASTE: Final = "bounded waste"
@@ -168,7 +170,18 @@ PROPERTIES: Final[dict[str, Property]] = {
         "resident_count is the number of valid descriptors whenever pm_mtx is free",
         test=of_each_pmap(checks.resident_drifts),
     ),
-    NO_PANIC: Property("with PMAP_CANFAIL no failed allocation ends in a panic", kinds=("panic",)),
+    NO_PANIC: Property(
+        "with PMAP_CANFAIL no failed allocation ends in a panic",
+        kinds=("panic", "sleep-under-mutex"),
+    ),
+    NO_SLEEP: Property(
+        "no thread gets to where it may sleep with a mutex held, but the one that msleep lets go",
+        kinds=("sleep-under-mutex",),
+    ),
+    NOTHING_HELD: Property(
+        "where a fault waits after a failure it holds no lock of any kind",
+        kinds=("wait-under-lock",),
+    ),
     PREALLOCATED: Property(
         "a mapping in the kernel's own pmap takes nothing from a pool",
         test=kernel_allocates,

@@ -8,6 +8,8 @@ SEVERITY: Final = (
     "scenario-error",
     "nondeterminism",
     "panic",
+    "sleep-under-mutex",
+    "wait-under-lock",
     "use-after-free",
     "double-free",
     "lock-order",

@@ -27,6 +27,7 @@ def assert_may_sleep(what: str, interlock: Mutex | None = None) -> None:
         if isinstance(lock, Mutex) and lock is not interlock:
             raise Panic(
                 f"{what}: {curtask()} would sleep holding mutex {lock.name}",
+                "sleep-under-mutex",
                 culprits=(curtask().name, lock.name),
             )
 
@@ -38,6 +39,7 @@ def assert_nothing_held(where: str) -> None:
     if held:
         raise Panic(
             f"{where}: {curcpu().name} would wait holding {', '.join(lock.name for lock in held)}",
+            "wait-under-lock",
             culprits=tuple(lock.name for lock in held),
         )
 

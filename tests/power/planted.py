@@ -123,7 +123,7 @@ BUGS = (
     Bug(
         "populate keeps the pmap mutex over a WAITOK get",
         (populating(RELOCK, "            vp = await pools.get_vp(True)\n"),),
-        *("contended", "panic", "would sleep holding mutex p0 pm_mtx"),
+        *("contended", "sleep-under-mutex", "would sleep holding mutex p0 pm_mtx"),
         *(20_000, 40, 2),
         (fix,),
     ),
@@ -167,7 +167,11 @@ BUGS = (
                 fault, "_once", "    await space.map.unlockall()\n    if not failed:\n", EARLY_CALL
             ),
         ),
-        *("contended", "panic", "pmap_populate: cpu A would wait holding p0 vm_map, p0 amap"),
+        *(
+            "contended",
+            "wait-under-lock",
+            "pmap_populate: cpu A would wait holding p0 vm_map, p0 amap",
+        ),
         *(2_000, 25, 1),
     ),
     Bug(
@@ -199,7 +203,7 @@ BUGS = (
     Bug(
         "a NOWAIT table page is asked for with kd_nowait instead of kd_trylock",
         (Change(KernelMemory, "km_alloc", "trylock=not waitok", "trylock=False"),),
-        *("contended", "panic", "would sleep holding mutex p0 pm_mtx"),
+        *("contended", "sleep-under-mutex", "would sleep holding mutex p0 pm_mtx"),
         *(300, 15, 0),
     ),
     Bug(
