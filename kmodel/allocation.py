@@ -77,11 +77,15 @@ def _places(kernel: Kernel, spaces: tuple[Space, ...]) -> Iterator[tuple[int, st
     for first, pages in enumerate(km.backing):
         for page in pages or ():
             yield page, f"behind range {first} of kernel_map"
-    for space in spaces:
-        amap = space.map.amap
-        for anon in (*(anon for _, anon in amap.slots.used), *amap.released):
+    for entry in (entry for space in spaces for entry in space.map.entries):
+        for address, anon in entry.anons.members.used:
             if anon.page is not None:
-                yield anon.page, f"anon {anon.address:#x} of {space.name}"
+                yield anon.page, f"anon {address:#x} of {entry.anons.name}"
+        uobj = entry.uobj
+        if uobj is None:
+            continue
+        for index, there in uobj.memq.used:
+            yield there.page, f"page {index} of {uobj.name}"
     if isinstance(km.kmpages, KmStock):
         for cell, behind in enumerate(km.kmpages.behind):
             if behind is not None:

@@ -1,9 +1,8 @@
 """The page fault: look up, find or make the page, enter it; on shortage unlock all,
 do what the fix says, restart.
 
-Source: sys/uvm/uvm_fault.c 1.159-1.165. Left out: neighbours (fault-ahead),
-needs-copy, copy-on-write (1B), object pages (2A), wired faults, I/O errors, the trap
-handler's fixup. Both amap and map locks as in 1.165: amap WRITE.
+Source: sys/uvm/uvm_fault.c 1.159-1.173 (uvm_fault, uvm_fault_check); the parts are in
+``uvmfault``. Left out: I/O errors of swap, the trap handler's fixup.
 """
 
 from __future__ import annotations
@@ -11,26 +10,45 @@ from __future__ import annotations
 from typing import Final
 
 from kmodel import vmspace
-from kmodel.anonget import uvmfault_anonget
 from kmodel.event import mark, say
 from kmodel.fixes import Fix
-from kmodel.param import PAGE_SHIFT, PAGE_SIZE, KernelParams
+from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import check_address
 from kmodel.point import Loop, operation, procedure
 from kmodel.shared import Atomic, Hidden, shared
-from kmodel.sync.channel import assert_nothing_held
 from kmodel.table import oracle
-from kmodel.vm.amap import Anon, AnonPool
+from kmodel.uvmfault import neighbours
+from kmodel.uvmfault.amapcopy import clear_needs_copy
+from kmodel.uvmfault.flt import (
+    EACCES,
+    EFAULT,
+    ERESTART_EARLY,
+    ERESTART_LOWER,
+    ERESTART_UPPER,
+    Flt,
+    exclusive,
+)
+from kmodel.uvmfault.lower import uvm_fault_lower
+from kmodel.uvmfault.upper import uvm_fault_upper
+from kmodel.vm.amap import Amap, AmapPool
+from kmodel.vm.anon import Anon, AnonPool
+from kmodel.vm.contents import Contents
 from kmodel.vm.km import KernelMemory
-from kmodel.vm.map import UserMap
+from kmodel.vm.map import MapEntry, UserMap
+from kmodel.vm.object import EIO
 from kmodel.vm.physmem import PhysMem
 from kmodel.vm.swap import Swap
 
-ERESTART: Final = -1
-EFAULT: Final = 14
-SIGNALS: Final = {0: None, ENOMEM: "SIGKILL", EFAULT: "SIGSEGV"}
+SIGNALS: Final = {
+    0: None,
+    ENOMEM: "SIGKILL",
+    EFAULT: "SIGSEGV",
+    EACCES: "SIGSEGV",
+    EIO: "SIGBUS",
+}
+"""What the trap handler makes of a fault that failed (arm64/trap.c 1.54)."""
 
 
 @shared
@@ -44,6 +62,8 @@ class Kernel:
     anons: Final[AnonPool]
     pmap_pools: Final[PmapPools]
     fix: Final[Fix]
+    contents: Final[Contents]
+    amaps: AmapPool | None  # boot; there if the story has amaps to be made
 
     def __init__(
         self,
@@ -57,33 +77,48 @@ class Kernel:
     ) -> None:
         self.p, self.physmem, self.swap, self.km, self.anons = p, physmem, swap, km, anons
         self.pmap_pools, self.fix = pmap_pools, fix
+        self.contents, self.amaps = Contents(), None
+
+    @procedure
+    async def amap_add(self, amap: Amap, index: int, anon: Anon) -> bool:
+        """``AmapPool.amap_add``; an amap without chunks has room, and needs no pool."""
+        if self.amaps is None:
+            amap.install(index, anon)
+            return True
+        return await self.amaps.amap_add(amap, index, anon)
 
 
 @shared
 class Space:
     """A process's vmspace: its map, and its pmap. ``threads`` hold it; those that never
-    ``exit`` are not counted."""
+    ``exit`` are not counted. A forked one is there from the start, and not ``begun``.
+
+    For checks: ``killed_for_nothing`` while memory was plentiful; ``robbed``: killed for
+    lack of a descriptor, after neighbours in the same table had got one.
+    """
 
     name: Final[str]
     kernel: Final[Kernel]
     map: Final[UserMap]
     pmap: Final[Pmap]
     threads: Atomic[int]
+    begun: Atomic[bool]
     killed_for_nothing: Hidden[bool]
+    robbed: Hidden[bool]
 
-    def __init__(self, kernel: Kernel, name: str, threads: int = 0) -> None:
-        self.name, self.kernel, self.threads = name, kernel, threads
-        self.killed_for_nothing = False
-        self.map = UserMap(kernel.p, name, 1 << (PAGE_SHIFT + 9 * kernel.p.levels))
+    def __init__(self, kernel: Kernel, name: str, first: MapEntry, threads: int = 0) -> None:
+        self.name, self.kernel, self.threads, self.begun = name, kernel, threads, True
+        self.killed_for_nothing = self.robbed = False
+        self.map = UserMap(kernel.p, name, first.end, first)
         self.pmap = Pmap(kernel.p, kernel.pmap_pools, name)
 
-    async def fault(self, va: int, write: bool = True) -> int:
+    async def fault(self, va: int, write: bool = True, wire: bool = False) -> int:
         """A thread of the process touches ``va``: uvm_fault, and what the trap handler
         makes of its result. Returns 0 or an errno; after an errno the thread is gone, and
         whoever calls must not go on as that thread."""
         va &= ~(PAGE_SIZE - 1)
         check_address(self.kernel.p, va)
-        error = await uvm_fault(self, va, write)
+        error = await uvm_fault(self, va, write, wire)
         # swap was full a moment ago, so whether a page is free is all there is to ask
         if error == ENOMEM and oracle(self.kernel.physmem, self.kernel.physmem.plentiful):
             self.killed_for_nothing = True
@@ -102,88 +137,103 @@ class Space:
     async def mmap(self) -> None:
         await vmspace.mmap(self)
 
+    async def mlock(self, va: int) -> int:
+        """Wire the mapping of ``va``, and its page at ``va``: 0 or an errno."""
+        return await vmspace.mlock(self, va)
+
+    async def fork(self, child: Space) -> None:
+        """uvmspace_fork, into a process that the story has made (``Machine.child``)."""
+        await vmspace.uvmspace_fork(self, child)
+
+    async def add(self, va: int, more: int) -> int:
+        """A thread adds to memory, in one instruction: 0, or the errno that kills it."""
+        return await vmspace.access(self, va, more)
+
+    async def load(self, va: int) -> int:
+        """A thread reads memory: its value (after a fault that fails: less than 0)."""
+        return await vmspace.access(self, va, None)
+
     @operation(event="proc.exit")
     def _leave(self) -> bool:
         self.threads -= 1
         return self.threads == 0
 
+    @operation(event="proc.fork")
+    def forked(self) -> None:
+        """The process is there."""
+        self.begun = True
+
+    @operation(lambda self: self.begun, event="proc.begin")
+    def begin(self) -> None:
+        """A forked process's thread: not before the fork."""
+
 
 @procedure
-async def uvm_fault(space: Space, va: int, write: bool) -> int:
-    """Resolve a fault at ``va``: 0, EFAULT or ENOMEM. Nothing bounds the restarts, and
-    no signal is looked at between them. Held: nothing."""
+async def uvm_fault(space: Space, va: int, write: bool, wire: bool = False) -> int:
+    """Resolve a fault at ``va``: 0, EFAULT, EACCES, EIO or ENOMEM. Nothing bounds the
+    restarts, and no signal is looked at between them. ``wire`` is VM_FAULT_WIRE. Held:
+    nothing."""
     say("fault.begin", obj=space.name, va=hex(va))
-    fix = space.kernel.fix
+    fix, p = space.kernel.fix, space.kernel.p
     if fix.before_locks is not None:
         await fix.before_locks(space.kernel, space, va)
+    narrow, upper, lower = not p.neighbours, exclusive(p), exclusive(p)
     loop = Loop()
     while True:
-        loop.head()
-        error = await _once(space, va, write)
-        if error != ERESTART:
+        loop.head(narrow, upper, lower)
+        error = await _once(space, va, write, wire, (narrow, upper, lower))
+        if error >= 0:
             if fix.at_end is not None:
                 await fix.at_end(space.kernel, space, va)
             return error
+        # a lock once wanted for writing is taken so from then on
+        narrow = narrow or error != ERESTART_EARLY
+        upper, lower = upper or error == ERESTART_UPPER, lower or error == ERESTART_LOWER
         say("fault.restart", obj=space.name, va=hex(va))
         mark("a fault was restarted")
 
 
 @procedure
-async def _once(space: Space, va: int, write: bool) -> int:
-    """One pass: uvm_fault_check, then upper or lower case, then pmap_enter."""
-    kernel, amap = space.kernel, space.map.amap
-    if not await space.map.uvmfault_lookup(va):
-        mark("a fault found its address unmapped")
-        return EFAULT
-    await amap.am_lock.enter(True)
-    anon = amap.slots[va >> PAGE_SHIFT]
-    error = 0
-    if anon is None:
-        error = await _promote(space, va)
-    elif not await uvmfault_anonget(space, va >> PAGE_SHIFT):
-        return ERESTART
-    if error:
-        return error
-    anon = amap.slots[va >> PAGE_SHIFT]
-    assert anon is not None
-    assert anon.page is not None
-    failed = await space.pmap.pmap_enter(va, anon.page, write, canfail=True)
-    if not failed and kernel.p.pageout:
-        amap.activate(va >> PAGE_SHIFT)
-    await space.map.unlockall()
-    if not failed:
-        return 0
-    # the error itself is not looked at here: every failure counts as "no memory"
-    if await kernel.swap.uvm_swapisfull():
-        return ENOMEM
-    assert_nothing_held("flt_pmfail")
-    await kernel.fix.after_failure(kernel, space, va, failed)
-    return ERESTART
+async def _once(
+    space: Space, va: int, write: bool, wire: bool, how: tuple[bool, bool, bool]
+) -> int:
+    """One pass: uvm_fault_check, neighbours, then upper or lower case."""
+    flt = await _check(space, va, write, wire, how)
+    if isinstance(flt, int):
+        return flt
+    ahead = await neighbours.upper(flt)
+    amap = flt.entry.amap
+    if amap is not None and amap.slots[flt.slot] is not None:
+        return await uvm_fault_upper(flt, ahead)
+    return await uvm_fault_lower(flt, ahead)
 
 
 @procedure
-async def _promote(space: Space, va: int) -> int:
-    """uvmfault_promote, zero fill (2B): a new anon with a new page, in its slot: 0.
-
-    Held: map read, amap write; still held on 0, else all unlocked. Anon first,
-    then page, both NOWAIT.
-    """
-    kernel, amap = space.kernel, space.map.amap
-    anon = await kernel.anons.uvm_analloc()
-    pages = None
-    if anon is not None:
-        pages = await kernel.km.cache.getpages(1, waitok=False, usereserve=False)
-    if anon is not None and pages is not None:
-        amap.slots[va >> PAGE_SHIFT] = Anon(anon, pages[0])
-        return 0
-    if anon is not None:
-        await kernel.anons.pool.put(anon)
-    await space.map.unlockall()
-    if await kernel.swap.uvm_swapisfull():
-        return ENOMEM
-    assert_nothing_held("uvmfault_promote")
-    if anon is None:
-        await kernel.anons.uvm_anwait()
-    else:
-        await kernel.physmem.uvm_wait("flt_noram3")
-    return ERESTART
+async def _check(
+    space: Space, va: int, write: bool, wire: bool, how: tuple[bool, bool, bool]
+) -> Flt | int:
+    """uvm_fault_check: what the fault is about, with map (read) and amap locked; or an errno,
+    or a restart, and nothing held."""
+    entry = await space.map.uvmfault_lookup(va)
+    if entry is None:
+        mark("a fault found its address unmapped")
+        return EFAULT
+    if write and not entry.writable:
+        await space.map.unlock()
+        return EACCES
+    narrow, upper, lower = how
+    if wire or entry.wired:
+        wire, write, narrow, upper, lower = True, entry.writable, True, True, True
+    may_write = entry.writable
+    if entry.needs_copy:
+        if not write and entry.uobj is not None:
+            may_write = False
+        elif not await clear_needs_copy(space, entry, va):
+            return ERESTART_EARLY
+    if write and entry.uobj is not None and entry.amap is not None:
+        narrow = True
+    if entry.amap is not None:
+        upper = upper or write
+        await entry.amap.am_lock.enter(upper)
+    space.map.use()
+    return Flt(space, entry, va, write, may_write, wire, narrow, upper, lower)

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from kmodel import vmspace
 from kmodel.allocation import impure
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.pagedaemon import PageDaemon
-from kmodel.param import PAGE_SHIFT, STOCK_ITEMS, KernelParams, contradictions
+from kmodel.param import PAGE_SHIFT, PAGE_SIZE, STOCK_ITEMS, KernelParams, contradictions
 from kmodel.pmap.checks import resident_drifts
 from kmodel.pmap.kernel import KernelPmap
 from kmodel.pmap.pools import PmapPools
@@ -25,11 +26,14 @@ from kmodel.point import Task
 from kmodel.properties import PURE, add_check
 from kmodel.settings import UsageError
 from kmodel.sync.parking import park
-from kmodel.vm.amap import Anon, AnonPool
+from kmodel.vm.amap import Amap, AmapPool
+from kmodel.vm.anon import Anon, AnonPool, Anons
 from kmodel.vm.km import KernelMemory, SinglePages
 from kmodel.vm.kmap import KernelMap
 from kmodel.vm.kmem import KmemPages
 from kmodel.vm.kmstock import THREAD, KmStock
+from kmodel.vm.map import VM_MIN, MapEntry
+from kmodel.vm.object import BACKINGS, ObjectPage, UvmObject
 from kmodel.vm.physmem import DAEMON, PhysMem
 from kmodel.vm.pool import Pool
 from kmodel.vm.poolgc import PoolGc
@@ -47,6 +51,9 @@ class Machine:
             raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
         self.params, self.world = params, world or World()
         self._spaces: list[Space] = []
+        self._owners: list[Anons] = []
+        self._amaps: list[Amap] = []
+        self._objects: list[UvmObject] = []
         self._others_on_swap = params.swap_used
         self._collector: PoolGc | None = None
         with self.world:
@@ -70,20 +77,121 @@ class Machine:
         ``threads`` of it will ``exit``, and the last of those frees it."""
         name = name or f"p{len(self._spaces)}"
         with self.world:
-            space = Space(self.kernel, name, threads)
-            space.pmap.top = self._boot_vp()
-        self._spaces.append(space)
-        self._check_space(space)
+            anons = self._anons(name)
+            amap = self._amap(anons)
+            amap.am_ref = 1
+            entry = MapEntry(VM_MIN, top_of(self.params), anons, amap=amap)
+        if self.params.amap_chunks:
+            self._amap_pool()
+        return self._space(name, entry, threads)
+
+    def child(self, parent: Space, name: str | None = None, threads: int = 0) -> Space:
+        """A process that ``parent`` has yet to fork; its threads wait for that with ``begin``.
+        Made once all that ``parent`` maps is mapped."""
+        self._amap_pool()
+        name = name or f"p{len(self._spaces)}"
+        first, *rest = [self._forked_entry(entry) for entry in parent.map.entries]
+        space = self._space(name, first, threads)
+        space.map.entries = (first, *rest)
+        space.begun = False
         return space
+
+    def forked(self, parent: Space, name: str | None = None, threads: int = 0) -> Space:
+        """A process that ``parent`` has forked already: they share what the parent has
+        touched, and either may only read it until it has a copy."""
+        child = self.child(parent, name, threads)
+        child.begun = True
+        for old, new in zip(parent.map.entries, child.map.entries):
+            if old.amap is not None:
+                old.amap.am_ref += 1
+                old.needs_copy = True
+                for index, _ in old.amap.slots.used:
+                    _, pted = parent.pmap.pmap_vp_lookup(index << PAGE_SHIFT)
+                    if pted is not None and pted.pte is not None:
+                        pted.pte = (pted.pte[0], False)
+                        if parent.pmap.mmu is not None:
+                            parent.pmap.mmu.boot(index << PAGE_SHIFT, *pted.pte)
+            new.amap, new.needs_copy = old.amap, old.needs_copy
+        return child
+
+    def object(self, pages: int = 1, backing: str = "file", name: str | None = None) -> UvmObject:
+        """A memory object of so many pages, none of them resident: a ``file``, memory that is
+        ``zero`` at first, or a ``broken`` file."""
+        if pages < 1 or backing not in BACKINGS:
+            raise UsageError(
+                f"an object of {pages} pages of {backing!r}: it needs one page at least, of "
+                f"one of {', '.join(BACKINGS)}."
+            )
+        p, cache, name = self.params, self._km.cache, name or f"obj{len(self._objects)}"
+        with self.world:
+            made = UvmObject(name, pages, backing, p.rwlock, cache, self.kernel.contents)
+        self._objects.append(made)
+        return made
+
+    def cached(self, uobj: UvmObject, index: int, *mapped: Space) -> None:
+        """A page of the object is resident already, and ``mapped`` by those processes."""
+        if not 0 <= index < uobj.npages:
+            raise UsageError(f"{uobj.name} has pages 0 to {uobj.npages - 1}, and no page {index}.")
+        page = self._boot_page()
+        for space in mapped:
+            (entry,) = [one for one in space.map.entries if one.uobj is uobj]
+            self._boot_map(space, entry.start + (index << PAGE_SHIFT), page)
+        uobj.memq[index] = ObjectPage(page)
+        if uobj.backing == "file":
+            self.kernel.contents.store(page, index)
+
+    def map_object(
+        self, space: Space, va: int, uobj: UvmObject, *, private: bool = False, write: bool = True
+    ) -> None:
+        """The process maps all of the object at ``va``: shared, or ``private``: then a page
+        that it writes to is copied first."""
+        end = va + (uobj.npages << PAGE_SHIFT)
+        if va % PAGE_SIZE or not VM_MIN <= va < end <= space.map.end:
+            raise UsageError(
+                f"{uobj.name} cannot be mapped at {va:#x}: that must be a multiple of {PAGE_SIZE}, "
+                f"and all of it must lie in [{VM_MIN:#x}, {space.map.end:#x})."
+            )
+        if private:
+            self._amap_pool()
+        with self.world:
+            anons = self._anons(f"{space.name} {uobj.name}") if private else space.map.amap.anons
+            spares = (self._amap(anons),) if private else ()
+            entry = MapEntry(
+                va,
+                end,
+                anons,
+                uobj=uobj,
+                cow=private,
+                writable=write,
+                spares=spares,
+            )
+        entry.needs_copy = private
+        space.map.entries = (*space.map.entries, entry)
+
+    def only_free(self, pages: int) -> None:
+        """Of the free pages all but so many are somebody else's, for good."""
+        rest = self.physmem.nfree() - pages
+        if rest < 0:
+            raise UsageError(
+                f"Parameters that cannot be: fewer than {pages} pages left; raise npages"
+            )
+        self.physmem.others += len(self.physmem.take(rest))
+
+    async def cut_short(self, uobj: UvmObject, index: int) -> None:
+        """A thread takes a page away from an object (truncation): it is unmapped everywhere, and
+        freed, unless somebody has it in hand; then by whoever that is."""
+        await vmspace.cut_short(self.kernel, uobj, index, tuple(self._spaces))
+
+    def watch_contents(self) -> None:
+        """Remember what threads ``store``, so that it can be asked for again."""
+        self.kernel.contents.watched = True
 
     def resident(self, space: Space, va: int, *, mapped: bool = False) -> None:
         """The process has touched ``va`` already: its page is there, on the queues, and
         ``mapped``, or no longer mapped (inactive)."""
         anon = self._boot_anon()
-        if not self.physmem.nfree():
-            raise UsageError("Parameters that cannot be: no page left at boot; raise npages")
-        (page,) = self.physmem.take(1)
-        space.map.amap.slots[va >> PAGE_SHIFT] = Anon(anon, page, queued=True)
+        page = self._boot_page()
+        space.map.amap.install(va >> PAGE_SHIFT, Anon(anon, page, queued=True))
         if mapped:
             self._boot_map(space, va, page)
 
@@ -93,7 +201,7 @@ class Machine:
         self._others_on_swap -= 1
         if self._others_on_swap < 0:
             raise UsageError("Parameters that cannot be: nothing is on swap yet; raise swap_used")
-        space.map.amap.slots[va >> PAGE_SHIFT] = Anon(self._boot_anon(), None)
+        space.map.amap.install(va >> PAGE_SHIFT, Anon(self._boot_anon(), None))
 
     def know_mappings(self) -> None:
         """Pages know where they are mapped, as with ``pv_lists=true``. Before any process."""
@@ -133,7 +241,7 @@ class Machine:
         if self.params.fragmented:
             self.physmem.fragment()
         with self.world:
-            daemon = PageDaemon(self.kernel, tuple(self._spaces))
+            daemon = PageDaemon(self.kernel, tuple(self._owners), tuple(self._spaces))
         self._start_threads()
         self.world.task(DAEMON, daemon.uvm_pageout, obliged=False, daemon=True)
         if self.kernel.fix.daemon_step is not None:
@@ -211,6 +319,56 @@ class Machine:
             )
         return vp
 
+    def _space(self, name: str, first: MapEntry, threads: int) -> Space:
+        with self.world:
+            space = Space(self.kernel, name, first, threads)
+            space.pmap.top = self._boot_vp()
+        self._spaces.append(space)
+        self._check_space(space)
+        return space
+
+    def _anons(self, name: str) -> Anons:
+        made = Anons(name, self.params.rwlock)
+        self._owners.append(made)
+        return made
+
+    def _amap(self, anons: Anons) -> Amap:
+        made = Amap(anons, chunked=self.params.amap_chunks)
+        self._amaps.append(made)
+        return made
+
+    def _forked_entry(self, old: MapEntry) -> MapEntry:
+        """The child's, and an amap to be for either of them."""
+        with self.world:
+            spare = self._amap(old.anons)
+            new = MapEntry(
+                old.start,
+                old.end,
+                old.anons,
+                uobj=old.uobj,
+                cow=old.cow,
+                writable=old.writable,
+                spares=(spare,),
+            )
+            old.spares = (*old.spares, self._amap(old.anons))
+        return new
+
+    def _amap_pool(self) -> None:
+        """This story has amaps or chunks to be allocated."""
+        if self.kernel.amaps is None:
+            with self.world:
+                single = self._km.single
+                self.kernel.amaps = AmapPool(single(STOCK_ITEMS), single(STOCK_ITEMS))
+            self._prime(self.kernel.amaps.amaps, self.params.amap_stock)
+            if self.params.amap_chunks:
+                self._prime(self.kernel.amaps.chunks, self.params.chunk_stock)
+
+    def _boot_page(self) -> int:
+        if not self.physmem.nfree():
+            raise UsageError("Parameters that cannot be: no page left at boot; raise npages")
+        (page,) = self.physmem.take(1)
+        return page
+
     def _boot_anon(self) -> int:
         pool = self.kernel.anons.pool
         if not pool.free:
@@ -257,6 +415,17 @@ class Machine:
             kind="unjustified-kill",
         )
 
+    def _amaps_out(self) -> list[tuple[Pool, int, str]]:
+        """Items of the pools of amaps, and who should have them."""
+        if self.kernel.amaps is None:
+            return []
+        chunks = sum(len(amap.chunks.used) for amap in self._amaps)
+        items = sum(amap.item is not None for amap in self._amaps)
+        return [
+            (self.kernel.amaps.amaps, items, "amaps that somebody uses"),
+            (self.kernel.amaps.chunks, chunks, "chunks in amaps"),
+        ]
+
     def _leak(self) -> str | None:
         """What is neither free nor where it belongs, once every obliged task is done.
 
@@ -270,33 +439,36 @@ class Machine:
             return None
         if isinstance(self._km.kmpages, KmStock) and self._km.kmpages.at_work:
             return None
-        vps = pteds = anons = resident = slots = 0
+        vps = pteds = 0
         for space in self._spaces:
             tables, descriptors = _count(space.pmap.top)
             vps, pteds = vps + tables, pteds + descriptors
-            owned = [anon for _, anon in space.map.amap.slots.used]
-            owned += space.map.amap.released
-            anons += len(owned)
-            resident += sum(anon.page is not None for anon in owned)
-            slots += sum(anon.page is None or anon.busy for anon in owned)
+        owned = [anon for owner in self._owners for _, anon in owner.members.used]
+        paged = sum(len(uobj.memq.used) for uobj in self._objects)
+        resident = paged + sum(anon.page is not None for anon in owned)
+        slots = sum(anon.page is None or anon.busy for anon in owned)
         ranges = sum(1 for pages in self._km.backing if pages is not None)
         if isinstance(self._km.kmpages, KmStock):
             ranges += self._km.kmpages.with_entry()
-        pools = self.kernel.pmap_pools
+        pools, amaps = self.kernel.pmap_pools, self.kernel.amaps
         headed = pools.memory.held() // 2 if pools.memory.headers is not None else 0
         for pool, want, what in (
             (pools.vp_pool, vps, "table pages linked"),
             (pools.pted_pool, 0 if pools.inline else pteds, "descriptors linked"),
-            (self.kernel.anons.pool, anons, "anons in amaps"),
+            (self.kernel.anons.pool, len(owned), "anons in amaps"),
             (self._km.entries, ranges, "ranges in kernel_map"),
             (pools.headers, headed, "pool pages with a header"),
+            *self._amaps_out(),
         ):
             out = pool.nout - (pool.cache.held() if pool.cache else 0)
             if out != want:
                 return f"{pool.name}: {out} items are out, and there are {want} {what}"
         singles = sum(
             -(-(len(pool.free) + pool.nout) // pool.allocator.items)
-            for pool in (pools.pted_pool, self.kernel.anons.pool, self._km.entries, pools.headers)
+            for pool in (
+                *(pools.pted_pool, self.kernel.anons.pool, self._km.entries, pools.headers),
+                *((amaps.amaps, amaps.chunks) if amaps is not None else ()),
+            )
             if isinstance(pool.allocator, SinglePages)
         )
         behind = pools.memory.held() + self._km.cache.held() + singles
@@ -311,11 +483,19 @@ class Machine:
                 f"{self.physmem.npages - self.physmem.nfree()} pages are taken, and {used} are "
                 "accounted for"
             )
+        busy = [uobj.name for uobj in self._objects for _, page in uobj.memq.used if page.busy]
+        if busy:
+            return f"a page of {busy[0]} is busy, and nobody has it in hand"
         swap = self.kernel.swap
         taken = swap.npages - swap.free - self._others_on_swap
         if taken != slots:
             return f"{taken} slots of swap are taken, and {slots} pages are there"
         return None
+
+
+def top_of(p: KernelParams) -> int:
+    """Where a process's addresses end."""
+    return 1 << (PAGE_SHIFT + 9 * p.levels)
 
 
 def _count(item: Vp | Pted | None) -> tuple[int, int]:

@@ -4,8 +4,8 @@ Source: sys/uvm/uvm_pdaemon.c 1.101, 1.137, 1.148, 1.157 (uvm_pageout, uvmpd_sca
 uvm_aiodone_daemon), sys/uvm/uvm_pager.c (uvm_aio_aiodone). Left out: active and inactive
 lists (a page on the queues is unmapped and written in one go; the queues are looked
 through owner by owner), clean pages, the buffer cache, clusters, the
-bound on reactivations of dirty pages (swap that is full ends the scan). A fix may add a
-step to the lap.
+bound on reactivations of dirty pages (swap that is full ends the scan). Without pv lists
+each process that may map a page is looked at. A fix may add a step to the lap.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Final
 from kmodel.event import mark, say
 from kmodel.fault import Kernel, Space
 from kmodel.param import PAGE_SIZE
+from kmodel.pmap.pmap import PROT_NONE, Pmap
 from kmodel.point import Loop, procedure
 from kmodel.shared import shared
-from kmodel.vm.amap import Anon
+from kmodel.vm.anon import Anon, Anons
 
 
 @shared
@@ -27,15 +28,19 @@ class PageDaemon:
     ``lap`` is what a lap without a shortage does about sleepers on
     ``&uvmexp.free``: ``wakes`` them (1.101, 1.148) or is ``silent`` (1.137); 1.157, as
     read in a fork, wakes them and ``counts`` who is in uvm_wait.
-    ``spaces`` own the pages on the queues.
+    ``owners`` have the locks of the pages on the queues, ``maps`` says who may map whose.
     """
 
     kernel: Final[Kernel]
-    spaces: Final[tuple[Space, ...]]
+    owners: Final[tuple[Anons, ...]]
+    maps: Final[tuple[tuple[Pmap, tuple[Anons, ...]], ...]]
 
-    def __init__(self, kernel: Kernel, spaces: tuple[Space, ...]) -> None:
+    def __init__(
+        self, kernel: Kernel, owners: tuple[Anons, ...], spaces: tuple[Space, ...]
+    ) -> None:
         self.kernel = kernel
-        self.spaces = spaces if kernel.p.pageout else ()
+        self.owners = owners if kernel.p.pageout else ()
+        self.maps = tuple((space.pmap, _owners(space)) for space in spaces)
 
     async def uvm_pageout(self) -> None:
         """Sleep until asked, do a lap, for ever.
@@ -82,33 +87,38 @@ class PageDaemon:
     async def _scan(self, shortage: int) -> None:
         """uvmpd_scan: begin to write out so many pages. The lock of a page's owner is only
         tried (uvmpd_trylockowner); who holds it keeps its pages. Held: nothing."""
-        for space in self.spaces:
-            amap = space.map.amap
+        for anons in self.owners:
             if shortage <= 0:
                 return
-            if not await amap.am_lock.enter_try(True):
+            if not await anons.lock.enter_try(True):
                 mark("the page daemon passed over pages whose owner was locked")
                 continue
-            for index, anon in amap.slots.used:
+            for _, anon in anons.members.used:
                 if shortage > 0 and anon.queued and not anon.busy and anon.page is not None:
                     if not await self.kernel.swap.uvm_swap_alloc():
                         mark("the page daemon found no room on swap")
                         break
-                    await self._pageout(space, index, anon)
+                    await self._pageout(anons, anon)
                     shortage -= 1
-            await amap.am_lock.exit()
+            await anons.lock.exit()
 
     @procedure
-    async def _pageout(self, space: Space, index: int, anon: Anon) -> None:
-        """Unmap a page, mark it busy, begin to write it. Held: its amap's lock, write."""
-        mem, va = self.kernel.physmem, index * PAGE_SIZE
-        await space.pmap.pmap_remove(va, va + PAGE_SIZE)
-        space.map.amap.slots[index] = anon._replace(busy=True, queued=False)
+    async def _pageout(self, anons: Anons, anon: Anon) -> None:
+        """Unmap a page, mark it busy, begin to write it. Held: its owner's lock, write."""
+        mem, places = self.kernel.physmem, anons.places(anon)
+        if self.kernel.pmap_pools.pv is not None:
+            assert anon.page is not None
+            await self.kernel.pmap_pools.pmap_page_protect(anon.page, PROT_NONE)
+        else:
+            for pmap, owners in self.maps:
+                for va in places if anons in owners else ():
+                    await pmap.pmap_remove(va, va + PAGE_SIZE)
+        anons.put(anon._replace(busy=True, queued=False))
         await mem.fpageqlock.enter()
         mem.paging += 1
         await mem.fpageqlock.leave()
-        say("page.out", obj=space.name, va=hex(va), page=anon.page)
-        await self.kernel.swap.uvm_swap_put(space, anon.address)
+        say("page.out", obj=anons.name, va=hex(places[0]), page=anon.page)
+        await self.kernel.swap.uvm_swap_put(anons, anon.address)
 
     async def uvm_aiodone_daemon(self) -> None:
         """Ends each write to swap: the page is free, and who waits for it or for memory is
@@ -116,31 +126,30 @@ class PageDaemon:
         kernel, loop = self.kernel, Loop()
         while True:
             loop.head()
-            space, address = await kernel.swap.written()
-            amap = space.map.amap
-            await amap.am_lock.enter(True)
-            await self._unbusy(space, address)
-            await amap.busy_pages.wakeup()
-            await amap.am_lock.exit()
+            anons, address = await kernel.swap.written()
+            await anons.lock.enter(True)
+            await self._unbusy(anons, address)
+            await anons.busy_pages.wakeup()
+            await anons.lock.exit()
 
     @procedure
-    async def _unbusy(self, space: Space, address: int) -> None:
-        """The page of the anon at ``address`` is written: free it. Held: its amap's lock."""
-        kernel, amap = self.kernel, space.map.amap
-        index = amap.index_of(address)
-        gone = next((a for a in amap.released if a.address == address), None)
-        written = gone if index is None else amap.slots[index]
+    async def _unbusy(self, anons: Anons, address: int) -> None:
+        """The page of the anon at ``address`` is written: free it. Held: its owner's lock."""
+        kernel = self.kernel
+        written = anons.members[address]
         assert written is not None
         assert written.page is not None
         on_swap = written._replace(page=None, busy=False)
-        if index is None:
-            amap.released = tuple(a for a in amap.released if a.address != address)
-        else:
-            amap.slots[index] = on_swap
+        anons.members[address] = on_swap if written.ref else None
+        kernel.contents.swap_out(written.page, address)
         mem = kernel.physmem
         await mem.fpageqlock.enter()
         mem.paging -= 1
         await mem.fpageqlock.leave()
         await mem.freepages((written.page,))
-        if index is None:
+        if not written.ref:
             await kernel.anons.uvm_anfree(on_swap, kernel.physmem, kernel.swap)
+
+
+def _owners(space: Space) -> tuple[Anons, ...]:
+    return tuple(entry.anons for entry in space.map.entries)

@@ -10,9 +10,9 @@ from __future__ import annotations
 class Panic(Exception):
     """A broken rule of the kernel.
 
-    ``kind`` is the verdict's kind (``panic``, ``sleep-under-mutex``, ``use-after-free``, ``double-free``,
-    ``lock-order``, ``unjustified-kill``, ``invariant``, ...); ``culprits`` names
-    the objects and CPUs in it.
+    ``kind`` is the verdict's kind (``panic``, ``sleep-under-mutex``, ``use-after-free``,
+    ``double-free``, ``lock-order``, ``unjustified-kill``, ``invariant``, ...); ``culprits``
+    names the objects and CPUs in it.
     """
 
     def __init__(self, message: str, kind: str = "panic", culprits: tuple[str, ...] = ()) -> None:

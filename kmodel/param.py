@@ -99,6 +99,16 @@ class KernelParams:
         ("waitok", "trylock"),
         "daemon-refill: how the page daemon allocates for pools",
     )
+    uvm_fault: str = choice(
+        "1.165",
+        ("1.165", "1.171", "1.173"),
+        "uvm_fault.c: 1.165; 1.171 upgrades the map's lock for needs-copy; 1.173 also locks amaps "
+        "and objects for reading until something must change",
+    )
+    neighbours: int = size(
+        0, 0, 4, "pages that a fault maps ahead on either side (the kernel: 3 back, 4 forward)"
+    )
+    amap_chunks: bool = switch("a slot of an amap needs a chunk, which may have to be allocated")
     refill_items: int = size(1, 1, 16, "refill, daemon-refill: items that a refill aims at")
     retry_free: int = size(
         0, 0, 4096, "lock-retry: pages that must be free beyond what an allocation leaves alone"
@@ -156,6 +166,8 @@ class KernelParams:
     vp_stock: int = size(0, 0, 64, "page-table items in the vp pool at the start")
     pted_stock: int = size(4, 0, 64, "descriptors in the pted pool at the start")
     anon_stock: int = size(4, 0, 64, "anons in their pool at the start")
+    amap_stock: int = size(4, 0, 64, "amaps in their pool at the start, where a story needs any")
+    chunk_stock: int = size(4, 0, 64, "amap chunks in their pool at the start, likewise")
     entry_stock: int = size(4, 0, 64, "kernel_map entries in their pool at the start")
     header_stock: int = size(8, 0, 64, "pool page headers in phpool at the start")
     km_pages: int = size(8, 0, 64, "one-page kernel addresses in the uvm_km_pages stock")
@@ -185,6 +197,11 @@ def contradictions(p: KernelParams) -> list[str]:
         wrong.append(
             f"pool_memory={p.pool_memory} and kernel_pmap: only kernel_map's addresses are entered "
             "in the kernel's pmap"
+        )
+    if p.uvm_fault == "1.173" and p.pageout:
+        wrong.append(
+            "uvm_fault=1.173 and pageout: page queues under a lock that is only read-locked are "
+            "not modelled"
         )
     if p.reserve_kernel >= p.npages:
         wrong.append(f"reserve_kernel ({p.reserve_kernel}) must be below npages ({p.npages})")

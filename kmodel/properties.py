@@ -17,6 +17,7 @@ from kmodel.fault import Kernel, Space
 from kmodel.pmap import checks
 from kmodel.pmap.pmap import Pmap
 from kmodel.pmap.pools import PmapPools
+from kmodel.uvmfault import checks as memory
 from kmodel.world import World
 
 NO_LIVELOCK: Final = "no refault livelock"
@@ -46,6 +47,10 @@ NOTHING_HELD: Final = "no lock is held at a wait"
 PREALLOCATED: Final = "the kernel's pmap allocates nothing"
 RIGHTS: Final = "no right but the mapping's"
 BOUNDED_WASTE: Final = "bounded waste"
+NOT_STALE: Final = "no stale map data"
+INTACT: Final = "pages stay whole"
+TIMESTAMPS: Final = "a timestamp tells of every writer"
+HARMLESS: Final = "neighbours do no harm"
 
 Test = Callable[[Kernel, tuple[Space, ...]], str | None]
 
@@ -236,6 +241,22 @@ PROPERTIES: Final[dict[str, Property]] = {
     ORDERED: Property(
         "no locks are waited for in a circle, a lock that is only tried not counted",
         kinds=("lock-order",),
+    ),
+    NOT_STALE: Property(
+        "no fault uses what it looked up before a lock was let go, unless the map is unchanged",
+        test=memory.stale,
+    ),
+    INTACT: Property(
+        "each page has one owner, is mapped where it belongs, and nothing that a process wrote to "
+        "private memory is lost or seen by another",
+        test=memory.intact,
+    ),
+    TIMESTAMPS: Property(
+        "a write lock of a map is a new timestamp, and a relock succeeds only without one",
+        test=memory.unnoticed,
+    ),
+    HARMLESS: Property(
+        "no process is killed for lack of what its fault spent on neighbours", test=memory.robbed
     ),
 }
 

@@ -9,7 +9,7 @@ from typing import Final
 
 ROOMS: Final = (
     *("point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"),
-    *("sync", "vm", "pmap", "fault", "anonget", "vmspace", "fixes", "pagedaemon"),
+    *("sync", "vm", "pmap", "fault", "uvmfault", "vmspace", "fixes", "pagedaemon"),
     *("allocation", "properties", "machine"),
 )
 """The modules and packages whose text says what a step does. Not what loads a scenario,

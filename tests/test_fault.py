@@ -71,7 +71,7 @@ def test_a_fault_maps_a_zero_filled_page():
 
     async def touch():
         error = await space.fault(VA)
-        anon = space.map.amap.slots[VA // PAGE_SIZE]
+        anon = space.map.amap.lookup(VA // PAGE_SIZE)
         return error, anon is not None and anon[1] == await space.pmap.pmap_extract(VA)
 
     assert alone(m.world, touch) == (0, True)
@@ -239,7 +239,7 @@ def test_in_every_order_a_finished_fault_has_one_page(fix):
     assert ("a fault was restarted" in marks(graph)) is (fix in REFUSED)
 
     def page():
-        ((_, anon),) = space.map.amap.slots.used
+        ((_, anon),) = space.map.amap.anons.members.used
         _, pted = space.pmap.pmap_vp_lookup(VA)
         return anon[1] == pted.pte[0], m.kernel.anons.pool.nout
 

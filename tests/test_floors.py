@@ -42,7 +42,7 @@ FLOORS = {
     "sync": 1,
     "vm": 2,
     "pmap": 3,
-    **dict.fromkeys(("fault", "fixes", "pagedaemon", "vmspace", "anonget"), 4),
+    **dict.fromkeys(("fault", "uvmfault", "fixes", "pagedaemon", "vmspace"), 4),
     **dict.fromkeys(("machine", "allocation", "properties", "settings", "situations", "story"), 5),
     **dict.fromkeys(FLOOR6, 6),
     **dict.fromkeys(("cli", "__main__", "fuzz", "testing"), 7),

@@ -7,6 +7,7 @@ from worlds import Cell, alone, boot, run, search
 
 from kmodel import fixes
 from kmodel.point import pause
+from kmodel.settings import UsageError
 
 VA = 0x20_0000
 
@@ -223,3 +224,23 @@ def test_a_fault_leaks_nothing(fix, levels):
     graph = search(m.finish())
     assert [wrong.message for wrong in graph.violations if wrong.judged] == []
     assert any(graph.final(number) for number in range(len(graph)))
+
+
+@pytest.mark.parametrize(
+    ("pages", "backing", "va", "index"),
+    [(0, "file", 0x1000, 0), (1, "tape", 0x1000, 0), (1, "file", 0x1001, 0)]
+    + [(1, "file", 0, 0), (1, "file", 1 << 39, 0), (2, "file", (1 << 39) - 0x1000, 0)]
+    + [(1, "file", 0x1000, 1), (1, "file", 0x1000, -1)],
+)
+def test_an_object_that_cannot_be_is_refused(pages, backing, va, index):
+    """No pages, an unknown pager, an address that is none, a page that it has not."""
+    m = boot()
+    space = m.process()
+
+    def build():
+        uobj = m.object(pages, backing)
+        m.map_object(space, va, uobj)
+        m.cached(uobj, index)
+
+    with pytest.raises(UsageError):
+        build()

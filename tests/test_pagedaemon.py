@@ -188,7 +188,7 @@ def test_the_end_of_the_io_frees_the_page_and_wakes_who_waits():
         assert m.physmem.nfree() == 3
         steered.go("aiodoned")
         assert m.physmem.nfree() == 4
-    anon = space.map.amap.slots[VA // 0x1000]
+    anon = space.map.amap.lookup(VA // 0x1000)
     assert (anon.page, anon.busy, m.kernel.swap.only) == (None, False, 1)
 
 

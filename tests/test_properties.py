@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pytest
 from stories import judged
-from worlds import boot, run
+from worlds import boot, run, search
 
 from kmodel import situations
 from kmodel.explore.schedule import parse
 from kmodel.fault import Space
 from kmodel.fixes import lock_retry
-from kmodel.pmap.pmap import Pmap
+from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Slot
 from kmodel.point import operation, procedure
 from kmodel.properties import PROPERTIES
 from kmodel.refit import case_of, refit
+from kmodel.table import Stamp
+from kmodel.vm.contents import Contents
+from kmodel.vm.map import UserMap
+from kmodel.vm.object import UvmObject
 from kmodel.vm.swap import Swap
 
 
@@ -163,3 +167,138 @@ def test_every_property_is_one_sentence() -> None:
     for name, one in PROPERTIES.items():
         assert one.sentence
         assert not one.sentence.endswith("."), name
+
+
+# --- what a fault finds, shares and maps ahead ------------------------------------------------
+
+
+def cell(name: str, scenario: str, **params: object) -> str:
+    """What breaks that property in that scenario, or ``holds``."""
+    found = judged(scenario, "populate", **params).cell((name,))
+    return found.kind or found.verdict
+
+
+def broken(*names: str, **params: object) -> set[str]:
+    """The checks of those properties that break while one thread faults on a page of a file
+    and another unmaps it."""
+    m = boot(**params)
+    space, uobj = m.process(), m.object(1)
+    m.map_object(space, 0x20_0000, uobj)
+    m.must(*names)
+    m.cpu("A", space.fault, 0x20_0000)
+    m.cpu("U", space.munmap, 0x20_0000, 0x20_1000)
+    return {wrong.property for wrong in search(m.finish()).violations if wrong.judged}
+
+
+def test_a_relock_that_always_succeeds_uses_stale_map_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: uvmfault_relock does not compare timestamps."""
+    assert broken("no stale map data") == set()
+
+    @procedure
+    async def relock(self: UserMap) -> bool:
+        await self.lock.enter(False)
+        return True
+
+    monkeypatch.setattr(UserMap, "relock", relock)
+    assert broken("no stale map data") == {"no stale map data"}
+
+
+def test_a_write_lock_without_a_new_timestamp_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: vm_map_lock forgets to bump."""
+    name = "a timestamp tells of every writer"
+    assert broken(name) == set()
+
+    @procedure
+    async def vm_map_lock(self: UserMap) -> None:
+        await self.lock.enter(True)
+
+    monkeypatch.setattr(UserMap, "vm_map_lock", vm_map_lock)
+    assert broken(name) == {name}
+
+
+def test_a_relock_that_fails_for_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: a timestamp is never the same."""
+    name = "a timestamp tells of every writer"
+    monkeypatch.setattr(Stamp, "same", lambda self: False)
+    assert broken(name) == {name}
+
+
+def test_a_fork_that_leaves_the_parent_its_right_to_write_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: nothing is write-protected, so the child sees what the parent writes later."""
+    assert cell("pages stay whole", "fork_meanwhile") == "holds"
+
+    @procedure
+    async def nothing(self: Pmap, start: int, end: int, prot: int) -> None:
+        pass
+
+    monkeypatch.setattr(Pmap, "pmap_protect", nothing)
+    assert cell("pages stay whole", "fork_meanwhile") == "invariant"
+
+
+def test_a_promotion_that_forgets_to_copy_loses_what_was_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: the new page is zeroed. No mapping is wrong then, only what is in the page."""
+    monkeypatch.setattr(Contents, "copy", lambda self, old, new: self.zero(new))
+    m = boot()
+    m.watch_contents()
+    parent = m.process("parent")
+    m.resident(parent, 0x20_0000, mapped=True)
+
+    async def work() -> None:
+        await parent.add(0x20_0000, 1)
+        await parent.fork(child)
+        await parent.add(0x20_0000, 2)
+        await parent.load(0x20_0000)
+
+    child = m.child(parent, "child")
+    m.cpu("A", work)
+    m.must("pages stay whole")
+    assert run(m.finish()).outcome.message == "parent read 2 at 0x200000, and should find 3"
+
+
+def test_a_copy_that_the_old_mapping_survives_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: a copy that cannot be mapped leaves the process with the page of the other."""
+    enter = Pmap.pmap_enter
+
+    @procedure
+    async def late(self: Pmap, va: int, page: int, write: bool, **how: bool) -> object:
+        _, pted = self.pmap_vp_lookup(va)
+        if pted is not None and pted.pte is not None and pted.pte[0] != page:
+            return ENOMEM
+        return await enter(self, va, page, write, **how)
+
+    m = boot("populate")
+    parent = m.process()
+    m.resident(parent, 0x20_0000, mapped=True)
+    m.forked(parent)
+    m.must("pages stay whole")
+    m.cpu("A", parent.fault, 0x20_0000)
+    monkeypatch.setattr(Pmap, "pmap_enter", late)
+    messages = {wrong.message for wrong in search(m.finish()).violations}
+    assert any("maps page" in message for message in messages)
+
+
+def test_a_waiter_for_a_busy_page_that_is_forgotten_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: the page is busy no more, and PG_WANTED is not looked at."""
+    assert judged("file_page", "wait").cell(("ends",)).verdict == "holds"
+
+    @procedure
+    async def unbusy(self: UvmObject, index: int) -> bool:
+        self.memq[index] = self.memq[index]._replace(busy=False)
+        return True
+
+    monkeypatch.setattr(UvmObject, "unbusy", unbusy)
+    assert judged("file_page", "wait").cell(("ends",)).kind == "lost-wakeup"
+
+
+def test_a_neighbour_can_cost_a_process_its_life() -> None:
+    """No plant is needed: with no swap left, and the last descriptor spent ahead."""
+    name = "neighbours do no harm"
+    assert cell(name, "last_descriptor", neighbours=1, swap_pages=0) == "invariant"
+    assert cell(name, "last_descriptor", neighbours=1) == "holds"
+    assert cell(name, "last_descriptor", neighbours=0, swap_pages=0) == "holds"

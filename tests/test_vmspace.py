@@ -1,7 +1,21 @@
 """What munmap takes away, and what the end of a process gives back."""
 
+import pytest
 from facts import fact
-from worlds import Steered, alone, at_end, boot, everywhere, look, marks, search, stuck
+from stories import judged
+from worlds import (
+    Refused,
+    Steered,
+    alone,
+    at_end,
+    boot,
+    everywhere,
+    look,
+    marks,
+    run,
+    search,
+    stuck,
+)
 
 from kmodel.fault import EFAULT
 from kmodel.param import PAGE_SIZE
@@ -162,6 +176,152 @@ def busy(m, space):
 
     def still():
         held = [task.cpu.held for task in m.world.tasks]
-        return bool(m.kernel.swap.writing or space.map.amap.released or any(held))
+        return bool(m.kernel.swap.writing or space.map.amap.anons.released or any(held))
 
     return still
+
+
+# --- fork -----------------------------------------------------------------------------------
+
+
+@fact(
+    "A fork lets both processes use one amap, write-protects what the parent has mapped, and marks "
+    "both mappings needs-copy",
+    "uvm_map.c 1.346 uvmspace_fork",
+)
+def test_a_fork_shares_what_the_parent_has():
+    m = boot()
+    parent = m.process("parent")
+    m.resident(parent, VA, mapped=True)
+    child = m.child(parent, "child")
+    alone(m.world, parent.fork, child)
+    (one,), (other,) = parent.map.entries, child.map.entries
+    assert one.amap is other.amap
+    assert (one.amap.am_ref, one.needs_copy, other.needs_copy) == (2, True, True)
+    assert parent.pmap.pmap_vp_lookup(VA)[1].pte[1] is False
+    assert child.pmap.pmap_vp_lookup(VA)[0] is Slot.NO_TABLE
+
+
+def test_a_fork_that_has_been_is_what_a_fork_leaves():
+    """A story that begins after it, and one that runs it, are in the same place."""
+
+    def after(run_it):
+        m = boot()
+        parent = m.process("parent")
+        m.resident(parent, VA, mapped=True)
+        if run_it:
+            child = m.child(parent, "child")
+            alone(m.world, parent.fork, child)
+        else:
+            child = m.forked(parent, "child")
+        pted = parent.pmap.pmap_vp_lookup(VA)[1].pte
+        entries = [*parent.map.entries, *child.map.entries]
+        return pted, [(one.needs_copy, one.amap.am_ref) for one in entries], child.begun
+
+    assert after(True) == after(False)
+
+
+def test_a_childs_thread_waits_for_the_fork():
+    m = boot()
+    parent = m.process("parent")
+    child = m.child(parent, "child")
+
+    async def first():
+        await child.begin()
+
+    m.cpu("C", first)
+    m.cpu("F", parent.fork, child)
+    with Steered(m.world) as steered:
+        steered.go("C")
+        assert steered.about_to("C") == "proc.begin"
+        steered.go("F", "C")
+        assert steered.about_to("C") == "ended"
+
+
+def test_the_child_of_a_fork_that_exits_leaves_the_parent_all():
+    m = boot()
+    parent = m.process("parent")
+    m.resident(parent, VA, mapped=True)
+    child = m.forked(parent, "child", threads=1)
+    alone(m.world, child.exit)
+    assert parent.map.amap.am_ref == 1
+    assert parent.map.amap.lookup(VA // PAGE_SIZE).ref == 1
+    assert m.kernel.anons.pool.nout == 1
+
+
+def test_a_part_of_shared_memory_cannot_be_unmapped_here():
+    """Partial references of amaps are not modelled, and it says so."""
+    m = boot()
+    parent = m.process("parent")
+    m.resident(parent, VA)
+    m.forked(parent, "child")
+    m.cpu("U", parent.munmap, VA, VA + PAGE_SIZE)
+    with pytest.raises(Refused, match="still shares with a fork"):
+        run(m.world)
+
+
+def test_wired_memory_cannot_be_forked_here():
+    m = boot()
+    parent = m.process("parent")
+    child = m.child(parent, "child")
+
+    async def work():
+        await parent.mlock(VA)
+        await parent.fork(child)
+
+    m.cpu("A", work)
+    with pytest.raises(Refused, match="fork of wired memory is not modelled"):
+        run(m.world)
+
+
+# --- what threads read and write --------------------------------------------------------------
+
+
+def test_a_thread_adds_to_memory_and_reads_it_again():
+    """The first access faults; with nothing mapped for writing, a second one does."""
+    m = boot()
+    m.watch_contents()
+    space = m.process()
+
+    async def work():
+        before = await space.load(VA)
+        await space.add(VA, 2)
+        await space.add(VA, 3)
+        return before, await space.load(VA)
+
+    assert alone(m.world, work) == (0, 5)
+
+
+def test_an_access_that_cannot_be_made_tells_the_errno():
+    m = boot()
+    space = m.process()
+
+    async def work():
+        await space.munmap(VA, VA + PAGE_SIZE)
+        return await space.add(VA, 1), await space.load(VA)
+
+    assert alone(m.world, work) == (EFAULT, -EFAULT)
+
+
+PROMISED = ("ends", "pages stay whole", "no stale map data", "a timestamp tells of every writer")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "params"),
+    [
+        ("cow_after_fork", {"vp_stock": 2, "holds": 0}),
+        pytest.param("cow_after_fork", {}, marks=pytest.mark.slow),
+        pytest.param("cow_after_fork", {"uvm_fault": "1.173"}, marks=pytest.mark.slow),
+        ("fork_meanwhile", {}),
+        ("fork_meanwhile", {"tlb": True, "pv_lists": True}),
+        ("fork_meanwhile", {"uvm_fault": "1.171", "pages": 2, "neighbours": 1}),
+        ("file_page", {"cut": True}),
+        ("file_page", {"cut": True, "tlb": True, "pv_lists": True}),
+        ("file_page", {"remaps": 1, "uvm_fault": "1.173"}),
+    ],
+)
+def test_in_every_order_memory_is_what_it_should_be(scenario, params):
+    """The whole search, to its end: nothing lost, nothing seen that is another's, nobody hangs."""
+    found = judged(scenario, "populate", **params)
+    verdict = found.cell(PROMISED)
+    assert (verdict.verdict, found.found.graph.complete) == ("holds", True)

@@ -12,7 +12,7 @@ have, each of them left out by most:
     daemon_step(kernel) called in each lap of the page daemon: was anything short?
 
 ``uvm_anwait``, which the thread compares with all this, is no fix: it is about anons, on
-the way of every fault of every kernel here (``fault._promote``), whatever is done about
+the way of every fault of every kernel here (``uvmfault.promote``), whatever is done about
 ``pmap_enter``. ``refill`` with ``refill_items`` 1 is the same thing for the pmap's pools.
 """
 

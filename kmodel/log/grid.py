@@ -63,7 +63,9 @@ _WORDS: Final = {
 }
 """Event -> how it is told in a few characters; of several in a step, the first here."""
 
-_TAKES: Final = ("lock.acquire", "lock.contended", "lock.try", "mutex.enter", "mutex.try")
+_TAKES: Final = (
+    *("lock.acquire", "lock.contended", "lock.try", "lock.upgrade", "mutex.enter", "mutex.try"),
+)
 _RANK: Final = {event: rank for rank, event in enumerate(_WORDS)}
 
 

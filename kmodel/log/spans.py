@@ -69,6 +69,7 @@ class Spans:
         self._before: dict[int, int] = {}
         self._tasks: dict[str, int] = {}
         self._barred: dict[str, dict[int, int]] = {}
+        self._queued: dict[int, Record] = {}
 
     def feed(self, record: Record) -> list[Span]:
         """Take the next record; return the spans that it ends."""
@@ -172,14 +173,28 @@ class Spans:
 
     def _leave(self, record: Record) -> Iterator[Span | None]:
         yield self._release(record, str(record.obj))
+        queued = self._queued.get(record.cpu or 0)
+        if queued is not None and queued.fields.get("mutex") == record.obj:
+            self._begin("sleep", self._queued.pop(record.cpu or 0))
 
     def _sleep(self, record: Record) -> Iterator[Span | None]:
-        self._begin("sleep", record)
         mutex = str(record.fields.get("mutex"))
         held = self._open.get(("hold", record.cpu or 0, mutex))
-        if held is not None and held.write is None:
-            # rwsleep: a sleeping lock is let go after this, by a release of its own
+        if held is not None and held.write is not None:
+            # rwsleep: on the queue already, and asleep once a release has let the lock go
+            self._queued[record.cpu or 0] = record
+            return
+        self._begin("sleep", record)
+        if held is not None:
             yield self._release(record, mutex)
+
+    def _changes(self, record: Record) -> Iterator[Span | None]:
+        """From reader to writer, or back: it is another hold."""
+        if record.result is not False:
+            yield self._release(record, str(record.obj))
+            self._hold(record, str(record.obj))
+            held = self._open["hold", record.cpu or 0, str(record.obj)]
+            held.write = record.event == "lock.upgrade"
 
     def _woken(self, record: Record) -> Iterator[Span | None]:
         yield self._end("sleep", record)
@@ -199,6 +214,8 @@ _TAKES: Final = {
     "lock.acquire": Spans._lock,
     "lock.contended": Spans._lock,
     "lock.try": Spans._lock,
+    "lock.upgrade": Spans._changes,
+    "lock.downgrade": Spans._changes,
     "lock.release": Spans._leave,
     "chan.sleep": Spans._sleep,
     "chan.woken": Spans._woken,

@@ -154,7 +154,7 @@ def kind_of(record: Record) -> Kind | None:
         return "restart"
     if record.event in _FAILED:
         return "failed"
-    tried = record.event in ("lock.try", "mutex.try")
+    tried = record.event in ("lock.try", "lock.upgrade", "mutex.try")
     return "refused" if tried and record.result is False else None
 
 

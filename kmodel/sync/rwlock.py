@@ -2,9 +2,10 @@
 one that it has not.
 
 Source: sys/kern/kern_rwlock.c, revisions 1.48-1.50 (``WakeAll``) and 1.58
-(``WakeOneWriter``). Left out: spinning before a sleep, upgrade and downgrade,
-RW_SLEEPFAIL, recursion. A try looks once, or ``spins`` times more before it gives up (up
-to 1000 in the real one, while a writer has the lock; between two looks anybody may run).
+(``WakeOneWriter``). Left out: spinning before a sleep, RW_SLEEPFAIL, recursion. A try
+looks once, or ``spins`` times more before it gives up (up to 1000 in the real one, while a
+writer has the lock; between two looks anybody may run). An upgrade is there in every
+policy; the kernel has it from the new design on.
 
 In both real policies the lock is free between the release and the moment the
 woken thread runs, so a newcomer may *barge* in.
@@ -67,6 +68,18 @@ class RwLock:
         """rw_exit. Held: this lock."""
         self._forget()
         await self._release(curtask())
+
+    async def upgrade_try(self) -> bool:
+        """rw_enter with RW_UPGRADE and RW_NOSLEEP: the only reader becomes the writer;
+        ``False`` if there are others. Held: this lock, for reading; still, if refused."""
+        self.assert_held()
+        return await self._upgrade(curtask())
+
+    async def downgrade(self) -> None:
+        """rw_enter with RW_DOWNGRADE: the writer becomes a reader, and others are woken.
+        Held: this lock, for writing."""
+        self.assert_held()
+        await self._downgrade(curtask())
 
     def free(self, write: bool) -> bool:
         """Does the holder, if any, leave room for one more?"""
@@ -131,6 +144,18 @@ class RwLock:
             self.writer = None
         else:
             self.readers = tuple(reader for reader in self.readers if reader is not task)
+        self._wake()
+
+    @operation(event="lock.upgrade")
+    def _upgrade(self, task: Task) -> bool:
+        if self.readers != (task,):
+            return False
+        self.readers, self.writer = (), task
+        return True
+
+    @operation(event="lock.downgrade")
+    def _downgrade(self, task: Task) -> None:
+        self.readers, self.writer = (task,), None
         self._wake()
 
     @operation(event="lock.spin")

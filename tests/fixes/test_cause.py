@@ -73,7 +73,7 @@ def test_a_refused_header_panics_with_kernel_map():
 
     m.cpu("A", map_all)
     outcome = run(m.world).outcome
-    assert outcome.kind == "panic"
+    assert outcome.kind == "sleep-under-mutex"
     assert outcome.message == ("rw_enter(kernel_map): A would sleep holding mutex p0 pm_mtx")
 
 

@@ -49,7 +49,7 @@ RIGHT: dict[str, Any] = {
     "any(any(a == b for b in (1, 2)) for a in (5, 2))": True,
     "3 in (1, 2, 3) and 'a' in 'cat' and 4 not in (1,)": True,
     "1 if p0.pmap.exact else 2": 1,
-    "p0.map.amap.slots[512]": None,
+    "p0.map.entries[0].amap.slots[512]": None,
     "kernel0.p": None,
     "-(2 << 3) % 5 | 8": 12,
     "min(3, 1, 2) < max((4, 5)) <= 5": True,

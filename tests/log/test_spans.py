@@ -99,6 +99,31 @@ def said(step: int, cpu: int, event: str, obj: str, **more: object) -> Record:
     return Record(step, step, cpu, "AB"[cpu], event, cause, obj, more.pop("result", None), more)
 
 
+def test_a_thread_that_sleeps_with_a_sleeping_lock_is_asleep_once_that_is_let_go() -> None:
+    """rwsleep: on the queue first, then the lock is released, and only then it sleeps."""
+    began = [said(0, 0, "lock.acquire", "amap", result=True, write=True)]
+    began += [said(1, 0, "chan.sleep", "page", mutex="amap")]
+    assert [(span.kind, span.obj) for span in feed(*began)] == [("hold", "amap")]
+    released = [*began, said(2, 0, "lock.release", "amap")]
+    assert [(span.kind, span.obj) for span in feed(*released)] == [
+        ("hold", "amap"),
+        ("sleep", "page"),
+    ]
+
+
+def test_an_upgraded_lock_is_held_for_writing_from_then_on() -> None:
+    """And for reading again once it is downgraded; a refused one changes nothing."""
+    steps = [
+        said(0, 0, "lock.acquire", "map", result=True, write=False),
+        said(1, 0, "lock.upgrade", "map", result=False),
+        said(2, 0, "lock.upgrade", "map", result=True),
+        said(3, 0, "lock.downgrade", "map"),
+        said(4, 0, "lock.release", "map"),
+    ]
+    holds = [(span.write, span.since, span.until) for span in feed(*steps)]
+    assert holds == [(False, 0, 2), (True, 2, 3), (False, 3, 4)]
+
+
 def test_a_spin_is_told_by_its_cause_and_begins_where_the_mutex_was_reached() -> None:
     ended = feed(
         said(0, 0, "mutex.enter", "m"),

@@ -299,27 +299,26 @@ VM = (
     Mutant(
         "a restart keeps the amap lock",
         "vm/map.py",
-        "        await self.amap.am_lock.exit()\n        await self.unlock()",
+        "        await entry.unlock_amap()\n        await self.unlock()",
         "        await self.unlock()",
     ),
     Mutant(
         "a promotion that has no page keeps its anon",
-        "fault.py",
-        "    if anon is not None:\n        await kernel.anons.pool.put(anon)\n    await space",
-        "    await space",
+        "uvmfault/promote.py",
+        "    if anon is not None:\n        await kernel.anons.pool.put(anon)\n    await drop",
+        "    await drop",
     ),
     Mutant(
         "the fault maps another page than the anon's",
-        "fault.py",
-        "space.pmap.pmap_enter(va, anon.page, write, canfail=True)",
-        "space.pmap.pmap_enter(va, anon.page + 1, write, canfail=True)",
+        "uvmfault/centre.py",
+        "space.pmap.pmap_enter(va, page, flt.enter_write, canfail",
+        "space.pmap.pmap_enter(va, page + 1, flt.enter_write, canfail",
     ),
     Mutant(
         "a page-table failure kills",
-        "fault.py",
-        "    if await kernel.swap.uvm_swapisfull():\n        return ENOMEM\n    "
-        'assert_nothing_held("flt_pm',
-        '    if True:\n        return ENOMEM\n    assert_nothing_held("flt_pm',
+        "uvmfault/centre.py",
+        "    if await kernel.swap.uvm_swapisfull():\n        space.robbed",
+        "    if True:\n        space.robbed",
     ),
 )
 PLANTED = {

@@ -13,10 +13,10 @@ from typing import Any
 
 import attrs
 
-from kmodel import fault
 from kmodel.fixes import populate as fix
 from kmodel.pmap import populate
 from kmodel.pmap.pmap import Pmap
+from kmodel.uvmfault import centre
 from kmodel.vm.km import KernelMemory
 
 
@@ -91,7 +91,7 @@ LAST_CALL = """\
 EARLY_CALL = """\
     if failed:
         await kernel.fix.after_failure(kernel, space, va, failed)
-    await space.map.unlockall()
+    await drop(flt, uobj)
     if not failed:
 """
 REMOVED = """\
@@ -162,10 +162,8 @@ BUGS = (
     Bug(
         "populate is called before uvmfault_unlockall",
         (
-            Change(fault, "_once", LAST_CALL, "    return ERESTART\n"),
-            Change(
-                fault, "_once", "    await space.map.unlockall()\n    if not failed:\n", EARLY_CALL
-            ),
+            Change(centre, "enter", LAST_CALL, "    return ERESTART\n"),
+            Change(centre, "enter", "    await drop(flt, uobj)\n    if not failed:\n", EARLY_CALL),
         ),
         *(
             "contended",

@@ -519,6 +519,76 @@ def test_a_reader_try_is_refused_while_a_writer_waits(policy):
     assert True in refused_by_a_reader
 
 
+# --- from reader to writer and back -----------------------------------------------------------
+
+POLICY = pytest.mark.parametrize("policy", POLICIES)
+
+
+@POLICY
+def test_the_only_reader_may_become_the_writer(policy):
+    """With another reader in it, it is refused and stays what it is; nobody sleeps for it."""
+    world = World()
+    with world:
+        lock, got = rwlock("it", policy), [Cell() for _ in range(2)]
+
+    async def climb(cell):
+        await lock.enter(False)
+        cell.value = await lock.upgrade_try()
+        await lock.exit()
+
+    for number, cell in enumerate(got):
+        world.task(f"T{number}", climb, cell)
+    graph = search(world)
+    assert stuck(graph) == []
+    ends = at_end(graph, lambda: (*(cell.value for cell in got), lock.writer, lock.readers))
+    assert (True, True, None, ()) in ends
+    assert (False, False, None, ()) in ends  # two that try while both are in
+    assert everywhere(graph, lambda: lock.writer is not None and bool(lock.readers)) == {False}
+
+
+@POLICY
+def test_a_downgrade_lets_sleeping_readers_in(policy):
+    """The writer stays in as a reader; a sleeping writer does not get in beside it."""
+    world = World()
+    with world:
+        lock = rwlock("it", policy)
+
+    async def climb_down():
+        await lock.enter(True)
+        await pause()
+        await lock.downgrade()
+        await pause()
+        await lock.exit()
+
+    async def read():
+        await lock.enter(False)
+        await lock.exit()
+
+    async def write():
+        await lock.enter(True)
+        await lock.exit()
+
+    world.task("D", climb_down)
+    world.task("R", read)
+    world.task("W", write)
+    graph = search(world)
+    assert stuck(graph) == []
+    together = everywhere(graph, lambda: (len(lock.readers), lock.writer is not None))
+    assert (2, False) in together
+    assert not any(readers and writer for readers, writer in together)
+
+
+@POLICY
+def test_who_does_not_hold_a_lock_cannot_upgrade_it(policy):
+    """It panics, as a release would."""
+    world = World()
+    with world:
+        lock = rwlock("it", policy)
+    world.task("A", lock.upgrade_try)
+    (wrong,) = panics(search(world))
+    assert wrong.message == "lock it is not held by A"
+
+
 # --- mutexes ------------------------------------------------------------------------------
 
 

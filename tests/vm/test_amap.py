@@ -4,6 +4,7 @@ from facts import fact
 from worlds import Cell, alone, at_end, boot, search, stuck
 
 from kmodel.vm.amap import Amap
+from kmodel.vm.anon import Anon, Anons
 
 
 def anons(**params):
@@ -15,10 +16,10 @@ def test_an_amap_is_empty_at_first():
     """A slot without an anon is ``None``, and a filled one says anon and page."""
     m, _ = anons()
     with m.world:
-        amap = Amap(m.params, "p0")
-    assert amap.slots[7] is None
-    amap.slots[7] = (0x1000, 3)
-    assert amap.slots[7] == (0x1000, 3)
+        amap = Amap(Anons("p0", "wake-all"))
+    assert amap.lookup(7) is None
+    amap.install(7, Anon(0x1000, 3))
+    assert amap.lookup(7) == (0x1000, 3, False, False, 1, False)
 
 
 @fact(

@@ -59,7 +59,7 @@ def _unmapped(bench: Bench) -> str | None:
     for number, space in enumerate(bench.spaces):
         for va in ADDRESSES:
             slot, pted = space.pmap.pmap_vp_lookup(va)
-            anon = space.map.amap.slots[va >> PAGE_SHIFT]
+            anon = space.map.amap.lookup(va >> PAGE_SHIFT)
             there = (number, va) in could[0]
             if there != (slot is Slot.VALID):
                 return f"{space.name}: a page was faulted and is not mapped, or the other way round"

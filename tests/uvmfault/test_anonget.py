@@ -17,7 +17,7 @@ def swapped(**params):
 
 
 def anon(space):
-    return space.map.amap.slots[VA // PAGE_SIZE]
+    return space.map.amap.lookup(VA // PAGE_SIZE)
 
 
 @fact(
@@ -100,7 +100,7 @@ def test_a_page_unmapped_while_it_is_read_in_is_freed_and_the_fault_starts_again
     assert stuck(graph) == []
     assert "an anon was freed while its page was busy" in marks(graph)
     assert at_end(graph, lambda: m.kernel.swap.only) == {49}
-    assert everywhere(graph, lambda: len(space.map.amap.released) <= 1) == {True}
+    assert everywhere(graph, lambda: len(space.map.amap.anons.released) <= 1) == {True}
 
 
 def test_a_page_that_was_written_out_meanwhile_comes_back():
