@@ -43,7 +43,7 @@ def make_token(case: Case, finding: Finding, stem: bytes, loop: bytes) -> Token:
     )
     shown = Shown(case, token)
     labelled = Labelled(shown.execution, shown.strategy)
-    digest = _run(shown, labelled)
+    digest = run_again(shown, labelled)
     blocks, turn = labelled.blocks(len(stem))
     return attrs.evolve(token, blocks=blocks, loop=turn, digest=digest)
 
@@ -91,10 +91,11 @@ def show(case: Case, token: Token, whole: bool = False) -> str:
     Raises ``Divergence`` where the run does not do what the token says of it.
     """
     shown = Shown(case, token, whole=whole)
-    return _run(shown, shown.strategy)
+    return run_again(shown, shown.strategy)
 
 
-def _run(shown: Shown, strategy: Strategy) -> str:
+def run_again(shown: Shown, strategy: Strategy) -> str:
+    """On the inner loop; returns the digest. Raises ``Divergence``."""
     try:
         outcome = run(shown.execution, strategy, shown.max_steps)
     except ReplayDiverged as error:

@@ -68,7 +68,14 @@ def _walk(execution: Execution, graph: Graph, chance: random.Random) -> None:
         row = graph.succ[state]
         said = [task for task, to in enumerate(row) if to != NOWHERE]
         onward = [task for task in said if row[task] >= 0]
-        if graph.final(state) or not onward:
+        if graph.final(state):
+            if execution.over():
+                return
+            raise Divergence(
+                f"not deterministic: after the same {step} steps the run goes on, and it was "
+                "over before"
+            )
+        if not onward:
             return
         able = execution.enabled()
         # until every task has begun the search takes silent first steps in order

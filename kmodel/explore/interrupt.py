@@ -7,25 +7,42 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+
+class _Asked:
+    def __init__(self) -> None:
+        self.to_stop = False
+
+
+_OPEN: Final[list[_Asked]] = []
+"""Those that are entered, the innermost last."""
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Inside, a first Ctrl-C only makes the yielded function true; a second one raises
-    ``KeyboardInterrupt`` as usual. Outside the main thread nothing changes."""
-    asked = False
+    ``KeyboardInterrupt`` as usual. Outside the main thread nothing changes.
+
+    They nest: what an inner one was asked the outer one is asked too, so that a Ctrl-C in
+    the last moment of a search is not lost on whoever began it.
+    """
+    asked = _Asked()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: asked
+        yield lambda: asked.to_stop
         return
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        if asked.to_stop:
             raise KeyboardInterrupt
-        asked = True
+        asked.to_stop = True
 
     before = signal.signal(signal.SIGINT, ask)
+    _OPEN.append(asked)
     try:
-        yield lambda: asked
+        yield lambda: asked.to_stop
     finally:
+        _OPEN.pop()
         signal.signal(signal.SIGINT, before)
+        if asked.to_stop and _OPEN:
+            _OPEN[-1].to_stop = True

@@ -14,7 +14,7 @@ all histories.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from kmodel.event import say
@@ -31,10 +31,13 @@ Specification = Callable[[Plain, str, tuple[Plain, ...]], Effect | list[Effect]]
 """What one operation does alone, from (state, name, arguments); a list where it is free to do
 one of several things (a try that may fail, an allocation that may have to wait)."""
 Pending = tuple[int, str, tuple[Plain, ...], bool, Plain]
-"""Task, name, arguments; has it taken effect, and with which result?"""
+"""Task (or part of its operation), name, arguments; has it taken effect, and with which
+result?"""
 Guess = tuple[Plain, tuple[Pending, ...]]
 
 KIND: Final = "not-linearizable"
+PART: Final = 1_000
+"""From one part of an operation to the next; there are never so many tasks."""
 MOST: Final = 2_000
 """Guesses at once; a test with more operations under way at once is too large."""
 
@@ -52,18 +55,25 @@ class Linear:
         self.guesses = ((_plain(initial, "the initial state"), ()),)
 
     async def do(
-        self, what: str, args: tuple[Plain, ...], body: Callable[[], Awaitable[Plain]]
+        self,
+        what: str,
+        args: tuple[Plain, ...],
+        body: Callable[[], Awaitable[Plain]],
+        parts: Sequence[tuple[Plain, ...]] = (),
     ) -> Plain:
         """Perform an operation: ``body()``, which the specification knows as ``what`` with
-        ``args``. Panics (kind ``not-linearizable``) if nothing explains the result."""
+        ``args``. One that is none but several, each at a moment of its own and in any order,
+        gives the arguments of its ``parts``, which have the same result. Panics (kind
+        ``not-linearizable``) if nothing explains the result."""
         await self._call(curtask(), what, args)
         task = curtask().index
-        self.guesses = tuple(
-            (state, (*pending, (task, what, args, False, None))) for state, pending in self.guesses
-        )
+        mine = [(task + PART * n, part) for n, part in enumerate(parts or (args,))]
+        begun = tuple((number, what, part, False, None) for number, part in mine)
+        self.guesses = tuple((state, (*pending, *begun)) for state, pending in self.guesses)
         result = _plain(await body(), f"the result of {what}")
         say("op.return", obj=self.name, what=what, args=repr(args), result=repr(result))
-        self._returned(task, what, args, result)
+        for number, part in mine:
+            self._returned(number, what, part, result)
         return result
 
     @operation(event="op.call")

@@ -1,6 +1,6 @@
 """Fuzzing: Hypothesis makes up the workload, a search the schedule.
 
-``holds(Workload.of(...))`` is what the tests call that ``kmodel fuzz`` prints.
+``holds`` and ``play`` are what the files call that ``kmodel fuzz`` writes.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kmodel.fuzz.paste import holds
+    from kmodel.fuzz.paste import holds, play
     from kmodel.fuzz.workload import Workload
 
-_FROM = {"holds": "paste", "Workload": "workload"}
-__all__ = ["Workload", "holds"]
+_FROM = {"holds": "paste", "play": "paste", "Workload": "workload"}
+__all__ = ["Workload", "holds", "play"]
 
 
 def __getattr__(name: str) -> Any:

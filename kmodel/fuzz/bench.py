@@ -6,10 +6,12 @@ All book-keeping here is hidden state, so that it adds no point and no race.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 from kmodel.explore.linear import Linear
+from kmodel.fuzz.mishap import Mishaps, Occasions, mishaps
 from kmodel.fuzz.workload import Injected, Operation, Workload
 from kmodel.panic import Panic
 from kmodel.point import curtask
@@ -20,8 +22,10 @@ from kmodel.vm.pool import Pool
 from kmodel.world import World
 
 Alloc = Callable[[bool], Awaitable[tuple[int, ...] | Cause]]
-Perform = Callable[..., Awaitable[None]]
+Perform = Callable[..., Coroutine[Any, Any, None]]
 """``perform(bench, cpu, held, name, args)``: ``held`` is the CPU's own list."""
+Interrupt = Callable[[Any, int], Awaitable[None]]
+GiveBack = Callable[[Any, int, list[Any]], Awaitable[None]]
 
 
 @shared
@@ -78,42 +82,71 @@ class Failing:
     so that it costs nothing else."""
 
     ask: Final[Alloc]
-    nth: Final[int]
-    on: Final[bool]
     cause: Final[Cause]
-    asked: Hidden[int]
+    requests: Final[Occasions]
 
     def __init__(self, ask: Alloc, injected: Injected) -> None:
-        self.ask, self.nth, self.on = ask, injected.nth, injected.on
-        self.cause, self.asked = Cause[injected.cause], 0
+        self.ask, self.cause, self.requests = ask, Cause[injected.cause], Occasions(injected)
 
     async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
-        if not waitok:
-            self.asked = min(self.asked + 1, self.nth + 1)
-            if observe(self.asked == self.nth or (self.on and self.asked > self.nth)):
-                return self.cause
+        if not waitok and self.requests.now():
+            return self.cause
         return await self.ask(waitok)
 
 
 def inject(workload: Workload, pools: Sequence[Pool]) -> None:
     """Let the allocators of ``pools`` fail as the workload says. Called while the world is
     built. The allocator stays the object that it is: others look at it too."""
-    for one in workload.injected:
+    for one in workload.failing:
         for pool in pools:
             if pool.name == f"{one.of} pool":
                 vars(pool.allocator)["alloc"] = Failing(pool.allocator.alloc, one).alloc
 
 
-def staff(world: World, workload: Workload, perform: Perform, bench: Any) -> None:
-    """A CPU for each that has something to do."""
+async def _nothing(*_: Any) -> None:
+    """No handler; nothing to give back."""
+
+
+def staff(
+    world: World,
+    workload: Workload,
+    perform: Perform,
+    bench: Any,
+    *,
+    interrupt: Interrupt = _nothing,
+    give_back: GiveBack = _nothing,
+) -> None:
+    """A CPU for each that has something to do. ``interrupt(bench, cpu)`` is what its interrupts
+    do, which no specification may notice; ``give_back(bench, cpu, held)`` what the exit of
+    a killed thread does with what it holds."""
     for cpu in workload.cpus:
-        world.task(f"cpu{cpu}", _work, perform, bench, cpu, workload.of_cpu(cpu))
+        befalling = mishaps(world, workload, cpu, partial(interrupt, bench, cpu))
+        work = _work, perform, bench, cpu, workload.of_cpu(cpu)
+        if befalling is None:
+            world.task(f"cpu{cpu}", *work)
+        else:
+            world.task(f"cpu{cpu}", _befallen, befalling, give_back, *work[1:])
 
 
 async def _work(perform: Perform, bench: Any, cpu: int, mine: tuple[Operation, ...]) -> None:
     held: list[Any] = []
     for one in mine:
         await perform(bench, cpu, held, one.name, one.args)
+
+
+async def _befallen(
+    befalling: Mishaps,
+    give_back: GiveBack,
+    perform: Perform,
+    bench: Any,
+    cpu: int,
+    mine: tuple[Operation, ...],
+) -> None:
+    held: list[Any] = []
+    for one in mine:
+        await befalling.befall(perform(bench, cpu, held, one.name, one.args))
+        if befalling.thread.dies():
+            await give_back(bench, cpu, held)
 
 
 def explained(linear: Linear, state: Callable[[], Any]) -> Callable[[], str | None]:

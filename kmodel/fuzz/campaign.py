@@ -2,250 +2,195 @@
 
 A turn ends at the first bug that this campaign has not seen; the bug is made smaller and
 kept, and the next turn goes on, so that a bug that is known hides no other. Deterministic
-for a seed and a number of examples: no database is read unless stored failures are asked
-for, and the clock ends turns only where minutes are the budget.
+for a seed and a number of examples: nothing stored is read unless it is asked for, and the
+clock ends turns only where minutes are the budget.
 """
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from hashlib import blake2b
 from typing import Final
-from unittest import SkipTest
 
 import attrs
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.errors import Flaky
 
-from kmodel.explore.signature import Signature
+from kmodel.explore.interrupt import interruptible
 from kmodel.explore.tree import Divergence
-from kmodel.fuzz.judged import Judged, Shown, judge
-from kmodel.fuzz.reduce import Reduced, cost, reduce
+from kmodel.fuzz.budget import LONGER, Budget, Tally
+from kmodel.fuzz.drawn import Bug, Over, bug, draw
+from kmodel.fuzz.failure import Failure, Root, Trouble, roots
+from kmodel.fuzz.judged import Judged, Known, judge
+from kmodel.fuzz.reduce import reducing
+from kmodel.fuzz.stored import Stored
 from kmodel.fuzz.target import Target
 from kmodel.fuzz.workload import Workload
 from kmodel.recorder import SharedStateError
 from kmodel.settings import UsageError
 from kmodel.world import ScenarioError
 
-TURN: Final = 100
-"""Examples of one target before the next has its turn."""
-
-
-class Bug(Exception):
-    """An example shows a bug. Each signature has a subclass of its own, which is how
-    Hypothesis tells two failures apart."""
-
-
-class Over(BaseException):
-    """The time is up; no failure of any example."""
-
-
-@attrs.define
-class Failure:
-    """One bug: what first showed it, after how many examples and seconds (of its target),
-    and the smallest workload that does (``None`` until it has been made smaller)."""
-
-    target: Target
-    signature: Signature
-    workload: Workload
-    shown: Shown
-    examples: int
-    seconds: float
-    seen: int = 1
-    reduced: Reduced | None = None
-
-    @property
-    def best(self) -> tuple[Workload, Shown]:
-        if self.reduced is None:
-            return self.workload, self.shown
-        return self.reduced.workload, self.reduced.shown
-
-
-@attrs.frozen
-class Trouble:
-    """No bug of the model, but a target that cannot be fuzzed: it is wrong
-    (``scenario-error``) or does not do the same each time (``nondeterminism``)."""
-
-    target: str
-    kind: str
-    message: str
-    workload: Workload | None
-
-
-@attrs.define
-class Tally:
-    """What was done to one target. ``judging`` of its ``seconds`` went into searches,
-    ``reducing`` into making bugs smaller; the rest is Hypothesis' own."""
-
-    examples: int = 0
-    repeated: int = 0
-    states: int = 0
-    steps: int = 0
-    cut: int = 0
-    seconds: float = 0.0
-    judging: float = 0.0
-    reducing: float = 0.0
-    turns: int = 0
-
-
-class Stored(ExampleDatabase):
-    """Writes every failure to ``.kmodel/``, and reads only if stored ones are asked for."""
-
-    def __init__(self, folder: str, reading: bool) -> None:
-        super().__init__()
-        self._files, self._reading = DirectoryBasedExampleDatabase(folder), reading
-
-    def save(self, key: bytes, value: bytes) -> None:
-        self._files.save(key, value)
-
-    def fetch(self, key: bytes) -> Iterable[bytes]:
-        return self._files.fetch(key) if self._reading else ()
-
-    def delete(self, key: bytes, value: bytes) -> None:
-        if self._reading:
-            self._files.delete(key, value)
+REPEATS: Final = 100
+"""Workloads drawn again in a row that end a turn. A turn of nothing else was the target's last."""
 
 
 @attrs.define
 class Campaign:
-    """``examples`` in all, or ``minutes`` (whichever is given; both: what ends first).
-    ``database`` is the folder of stored failures (``None``: nothing is stored), ``stored``
-    asks for them first. ``tick`` is called after each example."""
+    """``examples`` in all, or ``minutes`` (whichever is given; both: what ends first; neither:
+    until a Ctrl-C).
+
+    What is found is kept in ``stored`` at once; ``again`` runs what is there first. ``tick``
+    is called after each example and each try to make one smaller, ``found`` when a failure is
+    as small as it gets.
+    """
 
     targets: list[Target]
     seed: int = 0
     examples: int | None = None
     minutes: float | None = None
-    database: str | None = None
-    stored: bool = False
+    stored: Stored | None = None
+    again: bool = False
     tick: Callable[[Campaign], None] = lambda campaign: None
+    found: Callable[[Failure], None] = lambda failure: None
     tallies: dict[str, Tally] = attrs.field(factory=dict)
     failures: list[Failure] = attrs.field(factory=list)
     troubles: list[Trouble] = attrs.field(factory=list)
+    gone: list[Workload] = attrs.field(factory=list)
     interrupted: bool = False
     seconds: float = 0.0
-    _began: float = 0.0
-    _seen: dict[Workload, type[Bug] | None] = attrs.field(factory=dict)
-    _types: dict[Signature, type[Bug]] = attrs.field(factory=dict)
+    _budget: Budget = attrs.field(init=False)
+    _until: float | None = None
+    _asked_to_stop: Callable[[], bool] = lambda: False
+    _seen: set[int] = attrs.field(factory=set)
+    _new: dict[Workload, type[Bug]] = attrs.field(factory=dict)
+    _in_a_row: int = 0
+    _exhausted: set[str] = attrs.field(factory=set)
 
     def run(self) -> None:
         """Spend the budget; a Ctrl-C ends it and keeps everything."""
-        self._began = time.monotonic()
         self.tallies = {target.name: Tally() for target in self.targets}
+        minutes = self.minutes
+        if self.examples is None and minutes is None:
+            minutes = float("inf")
+        self._budget = Budget(self.examples, minutes, self.tallies)
         try:
-            if self.stored:
-                for target in self.targets:
-                    self._turn(target, 1, stored=True)
-            while ready := self._ready():
-                for target in ready:
-                    self._turn(target, min(TURN, self._left(target)))
-        except Over:
-            pass
+            with interruptible() as self._asked_to_stop:
+                if self.again and self.stored is not None:
+                    self._again(self.stored)
+                self._go_on()
         except KeyboardInterrupt:
             self.interrupted = True
-        self.seconds = time.monotonic() - self._began
+        self.seconds = self._budget.passed()
 
-    def _ready(self) -> list[Target]:
-        wrong = {one.target for one in self.troubles}
-        return [t for t in self.targets if t.name not in wrong and self._left(t) > 0]
+    def _go_on(self) -> None:
+        targets = {target.name: target for target in self.targets}
+        while turns := self._budget.next_round([name for name in targets if self._able(name)]):
+            for name, examples, seconds in turns:
+                self._turn(targets[name], examples, seconds)
 
-    def _left(self, target: Target) -> int:
-        """Examples of this target's share."""
-        if self.examples is None:
-            return TURN
-        place = self.targets.index(target)
-        share, more = divmod(self.examples, len(self.targets))
-        done = self.tallies[target.name]
-        return share + (place < more) - done.examples - done.repeated
+    def _listen(self) -> None:
+        """Raises ``KeyboardInterrupt`` if there was a Ctrl-C, where nothing is half done."""
+        self.tick(self)
+        if self._asked_to_stop():
+            raise KeyboardInterrupt
 
-    def _turn(self, target: Target, examples: int, stored: bool = False) -> None:
+    def _able(self, name: str) -> bool:
+        return name not in self._exhausted and all(one.target != name for one in self.troubles)
+
+    def _again(self, stored: Stored) -> None:
+        """What was stored, first. What breaks nothing any more is forgotten."""
+        for target in self.targets:
+            for workload in stored.of(target):
+                if self._budget.over():
+                    return
+                before = len(self.failures)
+                with self._timed(target):
+                    judged = self._judged(target, workload, frozenset())
+                if judged is None:
+                    break
+                self._note(target, workload, judged)
+                if not judged.shown and judged.whole:
+                    self.gone.append(workload)
+                    stored.forget(workload)
+                self._listen()
+                self._reduce_from(before)
+
+    def _turn(self, target: Target, examples: int, seconds: float | None) -> None:
         """Some examples; fewer if one shows a new bug. What is new is then made smaller."""
-        if examples <= 0:
-            return
-        tally, began, before = self.tallies[target.name], time.monotonic(), len(self.failures)
+        before, tally = len(self.failures), self.tallies[target.name]
+        done = tally.examples
         tally.turns += 1
+        self._until = None if seconds is None else self._budget.passed() + seconds
+        self._new.clear()
+        self._in_a_row = 0
+        with self._timed(target):
+            number = self.seed * 1_000_003 + tally.turns
+            try:
+                draw(target, number, examples, partial(self._example, target))
+            except Flaky:
+                self._trouble(target, "nondeterminism", "an example failed, and not when run again")
+        if tally.examples == done:
+            self._exhausted.add(target.name)
+        self._reduce_from(before)
+        # worlds are cycles, and searches run without the collector: a night would fill memory
+        gc.collect()
+
+    @contextmanager
+    def _timed(self, target: Target) -> Iterator[Tally]:
+        tally, began = self.tallies[target.name], time.monotonic()
         try:
-            self._hypothesis(target, examples, stored)
-        except (Bug, BaseExceptionGroup) as error:
-            self._raise_what_is_no_bug(error)
-        except SkipTest:
-            pass  # nothing is stored
-        except Flaky:
-            self._trouble(target, "nondeterminism", "an example failed, and not when run again")
+            yield tally
         finally:
             tally.seconds += time.monotonic() - began
-        for failure in self.failures[before:]:
-            if failure.reduced is None:
-                self._reduce(failure)
-
-    def _raise_what_is_no_bug(self, error: BaseException) -> None:
-        for one in error.exceptions if isinstance(error, BaseExceptionGroup) else (error,):
-            if not isinstance(one, Bug):
-                raise one
-
-    def _hypothesis(self, target: Target, examples: int, stored: bool) -> None:
-        tally = self.tallies[target.name]
-
-        def example(workload: Workload) -> None:
-            self._example(target, workload)
-
-        number = self.seed * 1_000_003 + tally.turns
-        database = Stored(self.database, stored) if self.database else None
-        seeded = seed(number)(given(target.workloads())(example))  # first: it drops the database
-        test = settings(
-            max_examples=examples,
-            phases=[Phase.reuse] if stored else [Phase.reuse, Phase.generate],
-            database=database,
-            deadline=None,
-            print_blob=False,
-            suppress_health_check=list(HealthCheck),
-        )(seeded)
-        # failures are stored by target, whatever this function is called
-        test._hypothesis_internal_database_key = target.name.encode()  # type: ignore[attr-defined]
-        test()
 
     def _example(self, target: Target, workload: Workload) -> None:
         """Raises ``Bug`` if it shows one that no turn before has shown."""
-        tally = self.tallies[target.name]
-        if workload in self._seen:
-            tally.repeated += 1
-            if (known := self._seen[workload]) is not None:
-                raise known  # the same answer as before, or Hypothesis calls it flaky
-            return
-        if self.minutes is not None and time.monotonic() - self._began > self.minutes * 60:
+        if self._budget.over() or (self._until and self._budget.passed() > self._until):
             raise Over
-        judged = self._judged(target, workload)
-        if judged is None:
-            self._seen[workload] = None
+        if workload in self._new:
+            raise self._new[workload]  # the same answer as before, or Hypothesis calls it flaky
+        if _number(workload) in self._seen:
+            self.tallies[target.name].repeated += 1
+            self._in_a_row += 1
+            if self._in_a_row == REPEATS:
+                raise Over
             return
-        self._seen[workload] = new = self._note(target, workload, judged)
-        self.tick(self)
+        self._in_a_row = 0
+        judged = self._judged(target, workload, self._known(target))
+        if judged is None:
+            raise Over
+        new = self._note(target, workload, judged)
+        self._listen()
         if new is not None:
+            self._new[workload] = new
             raise new
 
-    def _judged(self, target: Target, workload: Workload) -> Judged | None:
+    def _judged(self, target: Target, workload: Workload, known: Known) -> Judged | None:
         """``None`` if the target cannot be judged, which is noted."""
         tally, began = self.tallies[target.name], time.monotonic()
-        if any(one.target == target.name for one in self.troubles):
+        if not self._able(target.name):
             return None
-        try:
-            judged = judge(target, workload)
-        except (ScenarioError, SharedStateError, UsageError) as error:
-            self._trouble(target, "scenario-error", str(error), workload)
-            return None
-        except Divergence as error:
-            self._trouble(target, "nondeterminism", str(error), workload)
-            return None
-        tally.judging += time.monotonic() - began
-        tally.examples += 1
-        tally.states += judged.states
-        tally.steps += judged.steps
-        tally.cut += not judged.whole
-        return judged
+        with self._troubles(target, workload):
+            judged = judge(target, workload, known)
+            tally.judging += time.monotonic() - began
+            tally.examples += 1
+            tally.states += judged.states
+            tally.steps += judged.steps
+            tally.cut += not judged.whole
+            return judged
+        return None
+
+    def _known(self, target: Target) -> Known:
+        """The causes of the hangs that were found: searches go on past them."""
+        mine = (one.shown.cause for one in self.failures if one.target is target)
+        return frozenset(cause for cause in mine if cause)
 
     def _note(self, target: Target, workload: Workload, judged: Judged) -> type[Bug] | None:
         """Keep what is new; the class of the first that is."""
+        self._seen.add(_number(workload))
         new: type[Bug] | None = None
         known = {(one.target.name, one.signature): one for one in self.failures}
         for shown in judged.shown:
@@ -253,32 +198,49 @@ class Campaign:
             if failure is not None:
                 failure.seen += 1
                 continue
-            tally = self.tallies[target.name]
-            seconds = time.monotonic() - self._began
+            examples, seconds = self.tallies[target.name].examples, self._budget.passed()
+            past = self._known(target) - {shown.cause}
             self.failures.append(
-                Failure(target, shown.signature, workload, shown, tally.examples, seconds)
+                Failure(target, shown.signature, workload, shown, examples, seconds, past)
             )
-            new = new or self._type(shown.signature)
+            if self.stored is not None:
+                self.stored.keep(workload)
+            new = new or bug(shown.signature)
         return new
 
-    def _type(self, signature: Signature) -> type[Bug]:
-        if signature not in self._types:
-            self._types[signature] = type(f"Bug{len(self._types)}", (Bug,), {})
-        return self._types[signature]
+    def _reduce_from(self, first: int) -> None:
+        for failure in self.failures[first:]:
+            self._reduce(failure)
+            self.found(failure)
+            self._listen()
 
     def _reduce(self, failure: Failure) -> None:
-        began = time.monotonic()
+        """Make it smaller, for as long as there is time. The smallest is stored in place of the
+        first."""
+        target, began = failure.target, time.monotonic()
         try:
-            failure.reduced = reduce(failure.target, failure.workload, failure.shown)
-        except Divergence as error:
-            self._trouble(failure.target, "nondeterminism", str(error), failure.workload)
-        except (ScenarioError, SharedStateError, UsageError) as error:
-            self._trouble(failure.target, "scenario-error", str(error), failure.workload)
+            with self._timed(target) as tally, self._troubles(target, failure.workload):
+                for less in reducing(target, failure.workload, failure.shown, failure.known):
+                    failure.so_far = less
+                    self._listen()
+                    if self._budget.over(LONGER):
+                        break
+                failure.reduced = failure.so_far
         finally:
-            tally, took = self.tallies[failure.target.name], time.monotonic() - began
-            tally.reducing += took
-            tally.seconds += took
-        self.tick(self)
+            tally.reducing += time.monotonic() - began
+            if self.stored is not None and failure.best[0] != failure.workload:
+                self.stored.keep(failure.best[0])
+                self.stored.forget(failure.workload)
+
+    @contextmanager
+    def _troubles(self, target: Target, workload: Workload) -> Iterator[None]:
+        """What says that the target is wrong is noted, and ends what is done here."""
+        try:
+            yield
+        except (ScenarioError, SharedStateError, UsageError) as error:
+            self._trouble(target, "scenario-error", str(error), workload)
+        except Divergence as error:
+            self._trouble(target, "nondeterminism", str(error), workload)
 
     def _trouble(
         self, target: Target, kind: str, message: str, workload: Workload | None = None
@@ -286,12 +248,11 @@ class Campaign:
         self.troubles.append(Trouble(target.name, kind, message, workload))
 
     @property
-    def groups(self) -> list[Failure]:
-        """The failures, one of each smallest workload: two symptoms of one run are one bug."""
-        found: dict[object, Failure] = {}
-        for one in self.failures:
-            workload, shown = one.best
-            found.setdefault((workload, shown.signature), one)
-        return sorted(
-            found.values(), key=lambda one: (one.target.name, cost(one.target, *one.best))
-        )
+    def roots(self) -> list[Root]:
+        """The failures, those of one cause together."""
+        return roots(self.failures)
+
+
+def _number(workload: Workload) -> int:
+    """Stands for it where millions are remembered."""
+    return int.from_bytes(blake2b(repr(workload).encode(), digest_size=8).digest())

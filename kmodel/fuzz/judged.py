@@ -9,10 +9,11 @@ import attrs
 
 from kmodel.explore.execution import Execution
 from kmodel.explore.found import Found
+from kmodel.explore.judgement import ENDS
 from kmodel.explore.result import Result, Schedule, sample, search
 from kmodel.explore.shrink import shrink
 from kmodel.explore.signature import Signature, places, shown
-from kmodel.fuzz.target import Target
+from kmodel.fuzz.target import Target, Why
 from kmodel.fuzz.workload import Workload
 from kmodel.world import ScenarioError, World
 
@@ -21,16 +22,26 @@ FOREVER: Final = 1e6
 RUNS: Final = 60
 """Sampled where a search was too large."""
 STEPS: Final = 2_000
+SHRINKS: Final = 300
+"""Runs to make a sampled one smaller."""
+STUCK: Final = ("deadlock", "lost-wakeup")
+"""Hangs whose cause a target can name: nobody steps any more."""
+
+
+Known = frozenset[str]
+"""Causes of hangs that have been found."""
 
 
 @attrs.frozen
 class Shown:
-    """Something that breaks, with the run that shows it."""
+    """Something that breaks, with the run that shows it; of a hang, its cause if the target
+    names one."""
 
     signature: Signature
     message: str
     schedule: Schedule
     preemptions: int
+    cause: str = ""
 
 
 @attrs.frozen
@@ -47,49 +58,100 @@ class Judged:
         return next((one for one in self.shown if one.signature == signature), None)
 
 
-def judge(target: Target, workload: Workload) -> Judged:
-    """Raises ``KeyboardInterrupt`` at a Ctrl-C, ``ScenarioError`` or ``SharedStateError`` if
+@attrs.define
+class Example:
+    """Worlds of one workload, in which a hang by a ``known`` cause is a rest. ``why`` names the
+    cause of a hang in the last of them."""
+
+    target: Target
+    workload: Workload
+    known: Known
+    why: Why | None = None
+
+    def build(self, made: World) -> None:
+        self.why = why = self.target.build(made, self.workload)
+        rests = made.rests
+        if why is not None and self.known:
+            made.rests = lambda: (rests is not None and rests()) or why() in self.known
+
+    def world(self) -> World:
+        """A fresh one."""
+        with World() as made:
+            self.build(made)
+        return made
+
+    def run(self, steps: bytes) -> tuple[Execution, str]:
+        """So far, with all checks, or to where one of them fails; and the cause that the
+        target names, should it hang there. The execution is closed."""
+        execution = Execution(self.world(), checks=True)
+        try:
+            for task in steps:
+                execution.enabled()
+                execution.step(task)
+                if execution.over():
+                    break
+            else:
+                if not execution.enabled():
+                    execution.stick()
+            cause = self.why() if self.why is not None else ""
+        finally:
+            execution.close()
+        return execution, cause
+
+
+def judge(target: Target, workload: Workload, known: Known = frozenset()) -> Judged:
+    """A hang by a cause that is ``known`` counts as a rest, and the search goes on past it.
+
+    Raises ``KeyboardInterrupt`` at a Ctrl-C, ``ScenarioError`` or ``SharedStateError`` if
     the target is wrong, ``Divergence`` if it does not do the same each time."""
-
-    def build(world: World) -> None:
-        target.build(world, workload)
-
-    result = search(build, preemptions=target.preemptions, states=target.states, seconds=FOREVER)
+    example = Example(target, workload, known)
+    result = search(
+        example.build, preemptions=target.preemptions, states=target.states, seconds=FOREVER
+    )
     if "interrupted" in result.bound:
         raise KeyboardInterrupt
     if result.kind == "scenario-error":
         raise ScenarioError(result.message)
-    found = [_shown(target, workload, result, one) for one in result.found if _counts(one)]
+    found = [shown for one in result.found if (shown := _shown(example, result, one)) is not None]
     whole = result.complete or result.within or bool(found)
     if not whole:
-        found = _sampled(target, workload)
+        found = _sampled(example)
     return Judged(tuple(found), result.states, result.steps, whole)
 
 
-def _counts(found: Found) -> bool:
-    return found.judged and found.stem is not None
-
-
-def world(target: Target, workload: Workload) -> World:
-    """A fresh one."""
-    with World() as made:
-        target.build(made, workload)
-    return made
-
-
-def _shown(target: Target, workload: Workload, result: Result, found: Found) -> Shown:
-    assert found.stem is not None
+def _shown(example: Example, result: Result, found: Found) -> Shown | None:
+    """``None`` if it does not count, or something else is broken on the way to it: what follows
+    from that is no bug of its own."""
+    if not found.judged or found.stem is None:
+        return None
+    execution, cause = example.run(found.stem)
+    if len(execution.choices) < len(found.stem):
+        return None
     signature = Signature.of(
         found.kind,
         found.property,
         found.message,
         found.culprits,
         result.tasks,
-        places(world(target, workload), found.stem, found.loop, found.culprits),
+        places(example.world(), found.stem, found.loop, found.culprits),
         f"{found.survives}, {'can' if found.can_end else 'cannot'} end",
     )
+    cause = cause if found.kind in STUCK else ""
     schedule = Schedule(found.stem, found.loop)
-    return Shown(wide(signature), found.message, schedule, found.preemptions or 0)
+    return Shown(by(cause, wide(signature)), found.message, schedule, found.preemptions or 0, cause)
+
+
+def as_searched(signature: Signature) -> Signature:
+    """A run that stuck, called what a search calls it."""
+    if signature.kind not in STUCK:
+        return signature
+    there = any("though what is slept for is true" in place for place in signature.places)
+    return attrs.evolve(signature, kind=STUCK[there], property=ENDS)
+
+
+def by(cause: str, signature: Signature) -> Signature:
+    """A hang of another cause is another bug, wherever it waits."""
+    return attrs.evolve(signature, message=cause) if cause else signature
 
 
 def wide(signature: Signature) -> Signature:
@@ -103,27 +165,16 @@ def wide(signature: Signature) -> Signature:
     return signature
 
 
-def _sampled(target: Target, workload: Workload) -> list[Shown]:
-    def build(made: World) -> None:
-        target.build(made, workload)
-
+def _sampled(example: Example) -> list[Shown]:
     found = []
-    taken = sample(build, strategy="pct", runs=RUNS, max_steps=STEPS)
+    taken = sample(example.build, strategy="pct", runs=RUNS, max_steps=STEPS)
     for _, (_, schedule) in sorted(taken.broken.items()):
-        execution = Execution(world(target, workload), checks=True)
-        try:
-            for task in schedule.steps:
-                execution.enabled()
-                execution.step(task)
-            execution.over()
-            if execution.outcome is None and not execution.enabled():
-                execution.stick()
-            signature = shown(execution)
-        finally:
-            execution.close()
+        execution, _ = example.run(schedule.steps)
+        signature = shown(execution)
         if signature is not None and signature.kind != "scenario-error":
-            less = shrink(
-                lambda: world(target, workload), schedule.steps, signature, seconds=FOREVER
-            )
-            found.append(Shown(wide(signature), less.message, Schedule(less.choices), less.cost[1]))
+            less = shrink(example.world, schedule.steps, signature, SHRINKS, FOREVER)
+            cause = example.run(less.choices)[1] if signature.kind in STUCK else ""
+            signature = by(cause, wide(as_searched(signature)))
+            run = Schedule(less.choices)
+            found.append(Shown(signature, less.message, run, less.cost[1], cause))
     return found

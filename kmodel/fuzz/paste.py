@@ -1,28 +1,39 @@
-"""What a failure is handed over as: the story of its run, and a pytest test to paste."""
+"""What a failure is handed over as: the story of its run, and a file that is a pytest test and a
+scenario in one.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from kmodel.explore.result import Schedule
+from kmodel.explore.result import Build, Schedule
 from kmodel.fuzz.judged import Shown, judge
 from kmodel.fuzz.target import load
 from kmodel.fuzz.workload import Workload
-from kmodel.testing.checked import Broken, Undecided, run_lines, told
+from kmodel.testing.checked import CHOSEN, again
+from kmodel.testing.failed import Broken, Undecided, run_lines, told
 from kmodel.world import World
 
-WIDTH: Final = 100
+WIDTH: Final = 98
+"""Of a comment."""
 
 
-def holds(workload: Workload) -> None:
-    """Judge ``workload`` as ``kmodel fuzz`` does. Raises ``Broken`` with the run that shows what
-    breaks, ``Undecided`` where its schedules were too many and a sample broke nothing."""
+def holds(workload: Workload, past: Iterable[str] = ()) -> None:
+    """Judge ``workload`` as ``kmodel fuzz`` does, looking past hangs by the causes ``past``.
+
+    Raises ``Broken`` with the run that shows what breaks, ``Undecided`` where its schedules were
+    too many and a sample broke nothing."""
     __tracebackhide__ = True
     target = load(workload.target)
     target.fits(workload)
-    judged = judge(target, workload)
+    if CHOSEN.replay is not None:
+        again(_building(workload), CHOSEN.replay)
+        return
+    judged = judge(target, workload, frozenset(past))
     if judged.shown:
         worst = judged.shown[0]
         raise Broken(told(_building(workload), said(worst), worst.schedule))
@@ -30,9 +41,17 @@ def holds(workload: Workload) -> None:
         raise Undecided(f"more schedules than {target.states:,} states have room for")
 
 
+def play(world: World, workload: Workload) -> None:
+    """Build ``workload`` on ``world``: its machine, its tasks, its oracles."""
+    target = load(workload.target)
+    target.fits(workload)
+    target.build(world, workload)
+
+
 def said(shown: Shown) -> str:
-    """``deadlock: cpu0 can never step again ...``."""
-    return f"{shown.signature.kind}: {shown.message}"
+    """``deadlock: cpu0 can never step again ...``, and why, where that is known."""
+    because = f": {shown.cause}" if shown.cause else ""
+    return f"{shown.signature.kind}: {shown.message}{because}"
 
 
 def story(workload: Workload, schedule: Schedule) -> list[str]:
@@ -40,37 +59,58 @@ def story(workload: Workload, schedule: Schedule) -> list[str]:
     return run_lines(_building(workload), schedule)[0]
 
 
-def _building(workload: Workload) -> Any:
-    target = load(workload.target)
-
+def _building(workload: Workload) -> Build:
     def build(world: World) -> None:
-        target.build(world, workload)
+        play(world, workload)
 
     return build
 
 
-def pasted(workload: Workload, shown: Shown) -> str:
-    """A test that fails as long as the workload shows the bug."""
-    name = re.sub(r"\W+", "_", f"{workload.target} {shown.signature.kind}").lower()
+def pasted(workload: Workload, shown: Shown, name: str = "", past: Sequence[str] = ()) -> str:
+    """A file with a test that fails as long as the workload shows the bug, and a scenario for
+    ``kmodel explore`` and ``kmodel replay``."""
+    name = name or re.sub(r"\W+", "_", f"{workload.target} {shown.signature.kind}").lower()
+    preemptions = load(workload.target).preemptions
     document = workload.document()
     lines = [
-        "from kmodel.fuzz import Workload, holds",
+        *_wrapped('"""', said(shown)),
         "",
+        *(line for one in workload.lines() for line in _wrapped("    ", one)),
         "",
-        f"def test_{name}() -> None:",
-        *(f"    # {line}" for line in _wrapped(said(shown))),
-        *(f"    # {line}" for line in _wrapped(f"schedule: {shown.schedule}")),
-        "    holds(",
-        "        Workload.of(",
-        f"            {_text(document['target'])},",
-        f"            {_text(document['params'])},",
-        "            [",
-        *(f"                {_text(tuple(one))}," for one in document["operations"]),
-        "            ],",
+        *_wrapped("", f"kmodel explore THIS_FILE --search bounded --bound {preemptions}"),
+        '"""',
+        "",
+        "from kmodel import World, scenario",
+        "from kmodel.fuzz import Workload, holds, play",
+        "",
+        "WORKLOAD = Workload.of(",
+        f"    {_text(document['target'])},",
+        *_params(document["params"]),
+        "    [",
+        *(f"        {_text(tuple(one))}," for one in document["operations"]),
+        "    ],",
     ]
     if document["injected"]:
-        lines.append(f"            [{', '.join(_text(tuple(i)) for i in document['injected'])}],")
-    return "\n".join([*lines, "        )", "    )", ""])
+        lines.append(f"    [{', '.join(_text(tuple(i)) for i in document['injected'])}],")
+    return "\n".join(
+        [
+            *(*lines, ")", "", ""),
+            *(f"def test_{name}() -> None:", f"    holds(WORKLOAD{_past(past)})", "", ""),
+            *("@scenario", f"def {name}(world: World) -> None:", "    play(world, WORKLOAD)", ""),
+        ]
+    )
+
+
+def _params(params: dict[str, Any]) -> list[str]:
+    """On one line, if there is room."""
+    line = f"    {_text(params)},"
+    if len(line) <= WIDTH:
+        return [line]
+    return ["    {", *(f"        {_text(key)}: {_text(v)}," for key, v in params.items()), "    },"]
+
+
+def _past(past: Sequence[str]) -> str:
+    return f", past={_text(tuple(past))}" if past else ""
 
 
 def _text(value: Any) -> str:
@@ -82,7 +122,7 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
-def _wrapped(text: str) -> list[str]:
-    """In lines that a linter lets pass; a schedule has no spaces to break at."""
-    room = WIDTH - 6
-    return [text[at : at + room] for at in range(0, len(text), room)]
+def _wrapped(before: str, text: str) -> list[str]:
+    """In lines that a linter lets pass. Not even a message ends the string that it stands in."""
+    plain = text.replace("\\", "/").replace('"', "'")
+    return textwrap.wrap(before + plain, WIDTH) or [before]

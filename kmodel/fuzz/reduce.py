@@ -15,9 +15,10 @@ from typing import Final
 
 import attrs
 
+from kmodel.explore.linear import Plain
 from kmodel.explore.signature import Signature
-from kmodel.fuzz.judged import Shown, judge
-from kmodel.fuzz.target import Target
+from kmodel.fuzz.judged import Known, Shown, judge
+from kmodel.fuzz.target import Choices, Target
 from kmodel.fuzz.workload import Operation, Workload
 
 MOST: Final = 250
@@ -27,12 +28,14 @@ Cost = tuple[int, ...]
 
 @attrs.frozen
 class Reduced:
-    """``minimal``: none of the ways to make it smaller gets any further."""
+    """``minimal``: none of the ways to make it smaller gets any further. ``symptoms``: all that
+    the workload shows."""
 
     workload: Workload
     shown: Shown
     minimal: bool
     judged: int
+    symptoms: tuple[Signature, ...]
 
 
 def size(workload: Workload) -> tuple[int, int, int]:
@@ -48,35 +51,51 @@ def cost(target: Target, workload: Workload, shown: Shown) -> Cost:
 
 def _plainness(target: Target, workload: Workload) -> int:
     """How far all values are from the simplest choices."""
-    far = sum(target.params[name].index(value) for name, value in workload.params)
+    far = sum(_rank(target.params[name], value) for name, value in workload.params)
     for one in workload.operations:
         choices = target.operations[one.name]
-        far += sum(among.index(value) for among, value in zip(choices, one.args))
+        far += sum(map(_rank, choices, one.args))
     return far + sum(one.nth for one in workload.injected) + sum(workload.cpus)
 
 
-def reduce(target: Target, workload: Workload, shown: Shown) -> Reduced:
-    """``shown`` is what ``workload`` shows."""
+def _rank(among: Choices, value: Plain) -> int:
+    """0 is the simplest; what is none of the choices comes after all of them."""
+    return among.index(value) if value in among else len(among)
+
+
+def reduce(target: Target, workload: Workload, shown: Shown, known: Known = frozenset()) -> Reduced:
+    """``shown`` is what ``workload`` shows, apart from what hangs by a ``known`` cause."""
+    *_, last = reducing(target, workload, shown, known)
+    return last
+
+
+def reducing(
+    target: Target, workload: Workload, shown: Shown, known: Known = frozenset()
+) -> Iterator[Reduced]:
+    """The same, try by try: the smallest so far. The last is ``minimal`` unless it took more
+    than ``MOST`` tries."""
     wanted, seen = shown.signature, {workload}
-    best, best_cost = (workload, shown), cost(target, workload, shown)
-    progress = True
+    less = Reduced(workload, shown, False, 1, (wanted,))
+    least, progress = cost(target, workload, shown), True
     while progress:
         progress = False
-        for smaller in _smaller(target, best[0]):
+        for smaller in _smaller(target, less.workload):
             if smaller in seen:
                 continue
             if len(seen) > MOST:
-                return Reduced(*best, False, len(seen))
+                return
             seen.add(smaller)
-            now = _shows(target, smaller, wanted)
-            if now is not None and cost(target, smaller, now) < best_cost:
-                best, best_cost, progress = (smaller, now), cost(target, smaller, now), True
+            judged = judge(target, smaller, known)
+            now = judged.of(wanted)
+            less = attrs.evolve(less, judged=len(seen))
+            if now is not None and cost(target, smaller, now) < least:
+                symptoms = tuple(one.signature for one in judged.shown)
+                less = Reduced(smaller, now, False, len(seen), symptoms)
+                least, progress = cost(target, smaller, now), True
+            yield less
+            if progress:
                 break
-    return Reduced(*best, True, len(seen))
-
-
-def _shows(target: Target, workload: Workload, wanted: Signature) -> Shown | None:
-    return judge(target, workload).of(wanted)
+    yield attrs.evolve(less, minimal=True)
 
 
 def _smaller(target: Target, workload: Workload) -> Iterator[Workload]:
@@ -98,7 +117,8 @@ def _fewer_cpus(workload: Workload) -> Iterator[Workload]:
     for cpu in workload.cpus:
         rest = tuple(one for one in workload.operations if one.cpu != cpu)
         if rest:
-            yield attrs.evolve(workload, operations=rest)
+            others = tuple(one for one in workload.injected if one.of != f"cpu{cpu}")
+            yield attrs.evolve(workload, operations=rest, injected=others)
     for cpu in workload.cpus:
         for other in workload.cpus:
             if other < cpu:
@@ -107,8 +127,9 @@ def _fewer_cpus(workload: Workload) -> Iterator[Workload]:
 
 
 def _moved(workload: Workload, to: dict[int, int]) -> Workload:
-    moved = tuple(attrs.evolve(o, cpu=to.get(o.cpu, o.cpu)) for o in workload.operations)
-    return attrs.evolve(workload, operations=moved)
+    operations = tuple(attrs.evolve(o, cpu=to.get(o.cpu, o.cpu)) for o in workload.operations)
+    injected = tuple(one.moved(to) for one in workload.injected)
+    return attrs.evolve(workload, operations=operations, injected=injected)
 
 
 def _fewer_operations(workload: Workload) -> Iterator[Workload]:
@@ -124,7 +145,7 @@ def _fewer_operations(workload: Workload) -> Iterator[Workload]:
 
 def _simpler(target: Target, workload: Workload) -> Iterator[Workload]:
     for number, (name, value) in enumerate(workload.params):
-        for choice in target.params[name][: target.params[name].index(value)]:
+        for choice in target.params[name][: _rank(target.params[name], value)]:
             params = (*workload.params[:number], (name, choice), *workload.params[number + 1 :])
             yield attrs.evolve(workload, params=params)
     for number, one in enumerate(workload.operations):
@@ -137,5 +158,5 @@ def _simpler(target: Target, workload: Workload) -> Iterator[Workload]:
 
 def _simpler_arguments(target: Target, one: Operation) -> Iterator[Operation]:
     for number, among in enumerate(target.operations[one.name]):
-        for choice in among[: among.index(one.args[number])]:
+        for choice in among[: _rank(among, one.args[number])]:
             yield attrs.evolve(one, args=(*one.args[:number], choice, *one.args[number + 1 :]))

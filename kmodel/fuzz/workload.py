@@ -4,11 +4,19 @@ it can be made smaller, stored, and pasted into a test."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from kmodel.explore.linear import Plain
+
+SLOW, INTERRUPT, KILLED = "slow", "interrupt", "killed"
+MISHAPS: Final = {
+    SLOW: "{of} is held up with lock no. {nth} that it takes",
+    INTERRUPT: "{of} is interrupted at its open point no. {nth}",
+    KILLED: "{of}'s thread is killed in its sleep no. {nth}",
+}
+"""What can befall a CPU, and when. A point is open if no mutex masks interrupts."""
 
 
 @attrs.frozen
@@ -25,8 +33,12 @@ class Operation:
 
 @attrs.frozen
 class Injected:
-    """The ``nth`` NOWAIT request for a page that reaches the allocator ``of`` fails with
-    ``cause`` (the name of a ``Cause``), and all later ones if ``on``."""
+    """Something that goes wrong: on the ``nth`` occasion, and on all later ones if ``on``.
+
+    ``of`` an allocator, the occasions are the NOWAIT requests for a page that reach it, and
+    ``cause`` is the name of a ``Cause`` with which they fail. ``of`` a CPU (``cpu1``) it is one
+    of ``MISHAPS``.
+    """
 
     of: str
     cause: str
@@ -34,8 +46,17 @@ class Injected:
     on: bool
 
     def __str__(self) -> str:
-        which = f"page {self.nth} and all later ones" if self.on else f"page {self.nth}"
-        return f"{self.of}: {which} cannot be had ({self.cause})"
+        later = " and all later ones" if self.on else ""
+        if self.cause in MISHAPS:
+            return MISHAPS[self.cause].format(of=self.of, nth=self.nth) + later
+        return f"{self.of}: page {self.nth}{later} cannot be had ({self.cause})"
+
+    def moved(self, to: Mapping[int, int]) -> Injected:
+        """The same where CPUs have other numbers."""
+        for cpu, now in to.items():
+            if self.of == f"cpu{cpu}":
+                return attrs.evolve(self, of=f"cpu{now}")
+        return self
 
 
 @attrs.frozen
@@ -70,6 +91,11 @@ class Workload:
     def cpus(self) -> tuple[int, ...]:
         return tuple(sorted({one.cpu for one in self.operations}))
 
+    @property
+    def failing(self) -> tuple[Injected, ...]:
+        """The allocations that are made to fail."""
+        return tuple(one for one in self.injected if one.cause not in MISHAPS)
+
     def of_cpu(self, cpu: int) -> tuple[Operation, ...]:
         return tuple(one for one in self.operations if one.cpu == cpu)
 
@@ -88,4 +114,4 @@ class Workload:
         for cpu in self.cpus:
             done = "; ".join(str(one).partition(": ")[2] for one in self.of_cpu(cpu))
             lines.append(f"cpu{cpu}: {done}")
-        return lines + [f"made to fail: {one}" for one in self.injected]
+        return lines + [f"injected: {one}" for one in self.injected]

@@ -6,17 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kmodel.testing.checked import Broken, Undecided, check
+    from kmodel.testing.checked import check
+    from kmodel.testing.failed import Broken, Undecided, Wrong
     from kmodel.testing.machine import ConcurrentStateMachine, concurrent
 
 _FROM = {
-    "Broken": "checked",
+    "Broken": "failed",
     "ConcurrentStateMachine": "machine",
-    "Undecided": "checked",
+    "Undecided": "failed",
+    "Wrong": "failed",
     "check": "checked",
     "concurrent": "machine",
 }
-__all__ = ["Broken", "ConcurrentStateMachine", "Undecided", "check", "concurrent"]
+__all__ = ["Broken", "ConcurrentStateMachine", "Undecided", "Wrong", "check", "concurrent"]
 
 
 def __getattr__(name: str) -> Any:

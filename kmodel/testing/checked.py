@@ -8,7 +8,6 @@ CPU. Its other parameters are fixtures. A failure ends with the line that replay
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
 from typing import Any, Final, get_type_hints
@@ -16,26 +15,24 @@ from typing import Any, Final, get_type_hints
 import attrs
 
 from kmodel import fixes
-from kmodel.explore.result import Build, Result, Sample, Schedule, replay, sample, search
+from kmodel.explore.result import Build, Result, Sample, Schedule, sample, search
+from kmodel.explore.tree import Divergence
 from kmodel.machine import Machine
 from kmodel.param import KernelParams
 from kmodel.story import Parameter
+from kmodel.testing.failed import Broken, Undecided, run_lines, told, told_apart, wrong
 from kmodel.world import ScenarioError, World
 
 Function = Callable[..., Any]
 BARE: Final = ("world", "w")
 BOOTED: Final = ("machine", "m")
 """What a first parameter without an annotation is called."""
-LINES: Final = 40
-"""Of a run that failed, shown in the failure."""
-
-
-class Broken(AssertionError):
-    """A schedule breaks the story; the message tells it and how to replay it."""
-
-
-class Undecided(AssertionError):
-    """Neither broken nor covered: a limit ended the search, or the story shows nothing."""
+A_LOOK: Final = 200
+"""States that are searched before runs are sampled: plain runs cannot tell that a check writes,
+or that tasks share what is not seen."""
+MORE: Final = (
+    "Give it more: seconds=..., states=...; or less to do: preemptions=2, or runs=1000 to sample."
+)
 
 
 @attrs.define
@@ -72,47 +69,51 @@ def check(
     """
 
     def decorate(function: Function) -> Function:
-        def test(given: dict[str, Any]) -> None:
+        def test(owner: tuple[Any, ...], given: dict[str, Any]) -> None:
             __tracebackhide__ = True
-            build = _builder(function, given, fix, dict(params or {}))
-            if CHOSEN.replay is not None:
-                _replay(build, CHOSEN.replay)
-            elif (taken := CHOSEN.runs or runs) is not None:
-                _judge_sample(build, sample(build, strategy=strategy, runs=taken, seed=CHOSEN.seed))
-            else:
-                _judge(
-                    build,
-                    search(
-                        build,
-                        preemptions=preemptions,
-                        delays=delays,
-                        states=states,
-                        seconds=seconds or CHOSEN.seconds,
-                    ),
-                )
+            bound = function.__get__(owner[0]) if owner else function
+            build = _builder(bound, given, fix, dict(params or {}))
+            taken = CHOSEN.runs or runs
+
+            def judge() -> None:
+                __tracebackhide__ = True
+                if CHOSEN.replay is not None:
+                    again(build, CHOSEN.replay)
+                elif taken is not None:
+                    search(build, preemptions=0, states=A_LOOK)
+                    made = sample(build, strategy=strategy, runs=taken, seed=CHOSEN.seed)
+                    _judge_sample(build, made)
+                else:
+                    limits: dict[str, Any] = {"states": states}
+                    limits["seconds"] = seconds or CHOSEN.seconds
+                    _judge(build, search(build, preemptions=preemptions, delays=delays, **limits))
+
+            told_apart(judge)
 
         return _as_test(function, test)
 
     return decorate(function) if function is not None else decorate
 
 
-def _as_test(function: Function, test: Callable[[dict[str, Any]], None]) -> Function:
+def _as_test(
+    function: Function, test: Callable[[tuple[Any, ...], dict[str, Any]], None]
+) -> Function:
     """With the fixtures of ``function`` as parameters; async if it is."""
     fixtures = _fixtures(function)
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
-        async def call_async(**given: Any) -> None:
+        async def call_async(*owner: Any, **given: Any) -> None:
             __tracebackhide__ = True
-            test(given)
+            test(owner, given)
 
         wrapped: Function = call_async
     else:
 
         @wraps(function)
-        def call(**given: Any) -> None:
+        def call(*owner: Any, **given: Any) -> None:
             __tracebackhide__ = True
-            test(given)
+            test(owner, given)
 
         wrapped = call
     wrapped.__signature__ = inspect.Signature(fixtures)  # type: ignore[attr-defined]
@@ -120,14 +121,21 @@ def _as_test(function: Function, test: Callable[[dict[str, Any]], None]) -> Func
 
 
 def _fixtures(function: Function) -> list[inspect.Parameter]:
-    every = list(inspect.signature(function).parameters.values())
+    owner, every = _parameters(function)
     rest = every[1:] if _takes(function) else every
-    return [one for one in rest if one.default is inspect.Parameter.empty]
+    return owner + [one for one in rest if one.default is inspect.Parameter.empty]
+
+
+def _parameters(function: Function) -> tuple[list[inspect.Parameter], list[inspect.Parameter]]:
+    """``self``, if it is a method, and the others."""
+    every = list(inspect.signature(function).parameters.values())
+    owner = int(bool(every) and every[0].name == "self")
+    return every[:owner], every[owner:]
 
 
 def _takes(function: Function) -> type | None:
     """``World`` or ``Machine``, if its first parameter asks for one."""
-    first = next(iter(inspect.signature(function).parameters.values()), None)
+    first = next(iter(_parameters(function)[1]), None)
     if first is None:
         return None
     hint = get_type_hints(function).get(first.name) if first.annotation is not first.empty else None
@@ -197,59 +205,38 @@ def _letter(number: int) -> str:
 def _judge(build: Build, result: Result) -> None:
     __tracebackhide__ = True
     if result.verdict == "violated":
-        raise Broken(told(build, str(result), result.schedule))
+        raise Broken(told(build, str(result), result.schedule, result.kind))
+    if result.kind == "scenario-error":
+        raise wrong("scenario-error", result.message)
     if result.verdict == "inconclusive" and not result.within:
-        raise Undecided(
-            f"{result}\n\nGive it more: seconds=..., states=...; or less to do: "
-            "preemptions=2, or runs=1000 to sample."
-        )
+        more = "" if result.kind else f"\n\n{MORE}"
+        raise Undecided(f"{result}{more}")
 
 
 def _judge_sample(build: Build, taken: Sample) -> None:
     __tracebackhide__ = True
     for kind, (outcome, schedule) in taken.broken.items():
-        raise Broken(told(build, f"{kind}: {outcome.message}", schedule))
+        if kind == "scenario-error":
+            raise wrong(kind, outcome.message)
+        raise Broken(told(build, f"{kind}: {outcome.message}", schedule, kind))
+    if not taken.ended.get("done"):
+        raise Undecided(f"none of {taken.runs} runs came to an end: nothing was seen")
 
 
-def _replay(build: Build, text: str) -> None:
+def again(build: Build, text: str) -> None:
     """Show the run, and fail as it fails."""
     __tracebackhide__ = True
-    schedule = Schedule.parse(text)
-    lines, outcome = run_lines(build, schedule)
+    try:
+        lines, outcome = run_lines(build, Schedule.parse(text))
+    except Divergence as error:
+        raise Undecided(
+            f"the schedule is not one of this test as it is now: {error}. Leave --kmodel-replay "
+            "out to search for what breaks it."
+        ) from None
     print("\n".join(lines))
     if outcome.kind == "loop":
         raise Broken("the loop came back to where it began, so it can go round for ever")
+    if outcome.kind == "scenario-error":
+        raise wrong(outcome.kind, outcome.message)
     if outcome.kind not in ("done", "open"):
         raise Broken(f"{outcome.kind}: {outcome.message}")
-
-
-def told(build: Build, said: str, schedule: Schedule | None) -> str:
-    """What is wrong, the run that shows it, and the command that replays it."""
-    if schedule is None:
-        return said
-    lines, _ = run_lines(build, schedule)
-    if len(lines) > LINES:
-        lines = [*lines[:LINES], f"... {len(lines) - LINES} more"]
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    again = f"\n\nreplay: pytest '{test}' --kmodel-replay '{schedule}'" if test else ""
-    return "\n".join([said, "", *lines]) + again
-
-
-def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
-    """The run, step by step, and its outcome."""
-    lines: list[str] = []
-    with World() as world:
-        build(world)
-    names = [task.name for task in world.tasks]
-    width = max(map(len, names))
-
-    def hear(step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]) -> int:
-        if schedule.loop and step == len(schedule.steps) and f"{'':>6}loop:" not in lines:
-            lines.append(f"{'':>6}loop:")
-        said = {key: getattr(value, "name", value) for key, value in fields.items()}
-        told = " ".join(f"{key}={value}" for key, value in said.items() if value is not None)
-        lines.append(f"{step:6} {names[task]:{width}} {event} {told}".rstrip())
-        return len(lines)
-
-    outcome = replay(build, schedule, hear)
-    return lines, outcome

@@ -11,21 +11,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any, ClassVar, Final
 
-from hypothesis import note
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
+from hypothesis.control import should_note
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from kmodel.explore.linear import Linear, Plain
 from kmodel.explore.result import Result, search
-from kmodel.testing.checked import Broken, Undecided, told
-from kmodel.world import ScenarioError, World
+from kmodel.testing.failed import Broken, Undecided, told, told_apart, wrong
+from kmodel.testing.smaller import Operation, smallest
+from kmodel.world import World
 
 MARK: Final = "_concurrent"
-Operation = tuple[int, str, dict[str, Any]]
-"""CPU, name, arguments by name."""
 
 
 def concurrent(**arguments: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
@@ -92,6 +93,16 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
                     "await it. Mark it with @concurrent(...), or write it without async"
                 )
 
+    @classmethod
+    @lru_cache
+    def _to_test_case(cls) -> Any:
+        """Without Hypothesis' guesses at which lines explain a failure: they would be the
+        explorer's."""
+        made: Any = super()._to_test_case()
+        phases = [phase for phase in made.settings.phases if phase is not Phase.explain]
+        made.settings = settings(made.settings, phases=phases)
+        return made
+
     _operations: ClassVar[dict[str, Any]] = {}
 
     def __init__(self) -> None:
@@ -104,31 +115,56 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
             self.workload.append((cpu, name, arguments))
 
     def teardown(self) -> None:
-        """Run the workload in every order. Raises ``Broken`` or ``Undecided``."""
+        """Run the workload in every order. Raises ``Broken``, ``Undecided`` or ``Wrong``."""
         if not self.workload:
             return
-        result = search(
-            self.build, preemptions=self.preemptions, seconds=self.seconds, states=self.states
+        __tracebackhide__ = True
+
+        def judge() -> None:
+            __tracebackhide__ = True
+            self.judge(self.searched(self.workload))
+
+        told_apart(judge)
+
+    def searched(self, workload: list[Operation]) -> Result:
+        """What the schedules of ``workload`` show."""
+        return search(
+            partial(self.build, workload=workload),
+            preemptions=self.preemptions,
+            seconds=self.seconds,
+            states=self.states,
         )
-        self.judge(result)
 
     def judge(self, result: Result) -> None:
+        __tracebackhide__ = True
         if result.verdict == "violated":
-            note(told(self.build, "", result.schedule))
-            raise Broken(str(result))
+            raise Broken(self.told(result) if should_note() else str(result))
         if result.kind == "scenario-error":
-            raise ScenarioError(result.message)
+            raise wrong("scenario-error", result.message)
         if result.verdict == "inconclusive" and not result.within:
             raise Undecided(str(result))
 
-    def build(self, world: World) -> None:
-        """The workload on fresh objects."""
+    def told(self, result: Result) -> str:
+        """Of the workload that Hypothesis shows: the smallest that breaks so, and its run."""
+        workload = smallest(self.workload, result, self.searched)
+        if workload != self.workload:
+            result = self.searched(workload)
+        queued = [
+            f"cpu{at}: {name}({', '.join(f'{key}={value!r}' for key, value in args.items())})"
+            for at, name, args in sorted(workload, key=itemgetter(0))
+        ]
+        said = "\n".join([str(result), "", f"{len(workload)} operations are enough:", *queued])
+        build = partial(self.build, workload=workload)
+        return told(build, said, result.schedule, result.kind, again=False)
+
+    def build(self, world: World, workload: list[Operation]) -> None:
+        """``workload`` on fresh objects."""
         thing, specify = self.make(), self.specify
         linear = Linear(type(self).__name__, specify, self.initial) if specify else None
-        for cpu in sorted({cpu for cpu, _, _ in self.workload}):
+        for cpu in sorted({cpu for cpu, _, _ in workload}):
             mine = tuple(
                 (name, tuple(args.values()), partial(self._operations[name], thing, **args))
-                for at, name, args in self.workload
+                for at, name, args in workload
                 if at == cpu
             )
             world.task(f"cpu{cpu}", _perform, linear, mine)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -18,14 +20,24 @@ def call(capsys: pytest.CaptureFixture[str]) -> Commands:
 
 
 def test_a_bug_is_told_with_its_run_and_a_test(call: Commands, tmp_path: Path) -> None:
-    ran = call("fuzz", "pool", "--examples", 150, "--seed", 1, "--store", tmp_path)
+    ran = call("fuzz", "pool", "--examples", 60, "--seed", 1, "--store", tmp_path)
     assert ran.status == 1
     assert "pool: deadlock: " in ran.out
-    assert "def test_pool_deadlock() -> None:" in ran.out
+    assert "def test_pool_deadlock_" in ran.out
     assert "\nschedule: " in ran.out
-    stored = call("fuzz", "pool", "--examples", 1, "--replay", "--json", "--store", tmp_path)
+    assert "\nkmodel replay k2-" in ran.out
+    assert "\nkmodel log show " in ran.out
+    (first, *_) = ran.err.splitlines()
+    assert first.startswith("pool: deadlock: "), "said when it is found"
+    assert first.endswith(".py")
+    stored = call("fuzz", "pool", "--examples", 0, "--replay", "--json", "--store", tmp_path)
     assert stored.status == 1
-    assert stored.document["failures"]
+    failures = stored.document["failures"]
+    assert failures
+    for one in failures:
+        assert Path(one["file"]).read_text() == one["test"]
+        assert call("replay", one["replay"]).status == 1
+        assert call("log", "stats", one["log"]).status == 0
 
 
 def test_nothing_found_is_no_proof(call: Commands, tmp_path: Path) -> None:
@@ -47,7 +59,20 @@ def test_all_targets_share_the_budget(call: Commands, tmp_path: Path) -> None:
     assert min(done) >= 5
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["--examples", "0"], ["--profile", "day"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing"],
+        ["--examples", "0"],
+        ["--examples", "-1", "--replay"],
+        ["--minutes", "0"],
+        ["--minutes", "nan"],
+        ["--seed", "-1"],
+        ["--profile", "day"],
+        ["--store", __file__],
+        ["--database", "here"],
+    ],
+)
 def test_bad_usage_ends_in_a_message(call: Commands, arguments: list[str]) -> None:
     ran = call("fuzz", *arguments)
     assert ran.status == 2
@@ -70,3 +95,41 @@ def test_ctrl_c_ends_with_the_summary(tmp_path: Path) -> None:
     assert child.returncode == 130, err
     assert "interrupted: this is what there was by then" in out
     assert "Traceback" not in err
+
+
+BUSY = ["fuzz", "pool", "--profile", "night", "--seed", "1"]
+
+
+def test_what_is_found_survives_a_kill(call: Commands, tmp_path: Path) -> None:
+    begin = [sys.executable, "-m", "kmodel", *BUSY, "--store", str(tmp_path)]
+    with subprocess.Popen(begin, stderr=subprocess.PIPE, text=True, cwd=ROOT) as child:
+        assert child.stderr is not None
+        line = child.stderr.readline()
+        child.kill()
+    file = Path(line.rpartition(" ")[2].strip())
+    assert "def test_pool_" in file.read_text()
+    stored = call("fuzz", "pool", "--examples", 0, "--replay", "--json", "--store", tmp_path)
+    assert str(file) in [one["file"] for one in stored.document["failures"]]
+
+
+def test_a_terminal_shows_one_line_that_counts(tmp_path: Path) -> None:
+    """And nothing of it is left behind."""
+    mine, its = pty.openpty()
+    begin = [sys.executable, "-m", "kmodel", "fuzz", "locks", "--examples", "40"]
+    child = subprocess.Popen(
+        [*begin, "--store", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=its, cwd=ROOT
+    )
+    os.close(its)
+    text = b""
+    try:
+        while more := os.read(mine, 4096):
+            text += more
+    except OSError:
+        pass  # the other end is closed
+    os.close(mine)
+    assert child.wait() == 0
+    lines = text.decode().split("\r\x1b[K")
+    assert len(lines) > 3
+    assert all(" examples (" in line or " example (" in line for line in lines[1:-1])
+    assert "failures" in lines[1] or len(lines[1]) > 70
+    assert lines[-1] == ""

@@ -270,3 +270,37 @@ def test_a_specification_may_leave_free_whether_one_waits() -> None:
     assert sure.kind == "deadlock"
     free = shared_by_two(lambda left, what, args: [(left - 1, True), None], waits=True)
     assert free.verdict == "holds"
+
+
+def test_parts_of_an_operation_take_effect_each_at_a_moment_of_its_own() -> None:
+    """One that clears two cells is no single moment: between them somebody sees one."""
+
+    def cleared(state: tuple[int, int], what: str, args: tuple[int, ...]) -> Any:
+        if what == "look":
+            return state, state
+        return tuple(0 if cell in args else value for cell, value in enumerate(state)), None
+
+    def build(world: World, parts: tuple[tuple[int, ...], ...]) -> None:
+        first, second = Register(), Register()
+        first.value = second.value = 1
+        linear = Linear("cells", cleared, (1, 1))
+
+        async def clear() -> None:
+            await first.write(0)
+            await second.write(0)
+
+        async def both() -> tuple[int, int]:
+            return await first.read(), await second.read()
+
+        world.task("A", lambda: linear.do("clear", (0, 1), clear, parts))
+        world.task("B", lambda: linear.do("look", (), both))
+
+    def kinds(parts: tuple[tuple[int, ...], ...]) -> set[str]:
+        def whole(world: World) -> None:
+            with world:
+                build(world, parts)
+
+        return {one.kind for one in search(whole).found}
+
+    assert kinds(()) == {KIND}
+    assert kinds(((0,), (1,))) == set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytest
 
 from kmodel.explore.linear import Linear
 from kmodel.fuzz.campaign import Campaign
+from kmodel.fuzz.reduce import cost
+from kmodel.fuzz.stored import Stored
 from kmodel.fuzz.target import Target, load, names
 from kmodel.fuzz.workload import Workload
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared
-from kmodel.world import World
+from kmodel.world import ScenarioError, World
 
 
 @shared
@@ -100,22 +104,144 @@ def test_minutes_end_it() -> None:
     assert 0.5 < made.seconds < 5
 
 
+def slow(world: World, workload: Workload) -> None:
+    sum(range(1_000_000))
+    quiet(world, workload)
+
+
+def quiet(world: World, workload: Workload) -> None:
+    with world:
+        counter = Counter()
+    for cpu in workload.cpus:
+        world.task(f"cpu{cpu}", work, counter, workload.of_cpu(cpu))
+
+
+def test_each_target_has_a_fair_share_of_the_time() -> None:
+    targets = [attrs.evolve(TORN, name="quick", build=quiet, most=3)]
+    targets += [attrs.evolve(TORN, name="slow", build=slow, most=3)]
+    made = Campaign(targets, minutes=0.1)
+    made.run()
+    quick, other = made.tallies["quick"], made.tallies["slow"]
+    assert 5.5 < made.seconds < 9
+    assert quick.examples > 2 * other.examples > 10
+    assert abs(quick.seconds - other.seconds) < 2.5
+
+
+def test_what_a_target_cannot_use_goes_to_the_others() -> None:
+    """One is wrong, and one has few workloads, all of which are soon drawn."""
+
+    def wrong(world: World, workload: Workload) -> None:
+        raise ScenarioError("no such thing")
+
+    few = {"cpus": 2, "most": 1, "fails": (), "mishaps": (), "operations": {"look": ()}}
+    targets = [attrs.evolve(TORN, name="wrong", build=wrong), attrs.evolve(TORN, name="few", **few)]
+    made = Campaign([*targets, attrs.evolve(TORN, name="many", build=quiet)], minutes=0.1)
+    made.run()
+    assert [one.target for one in made.troubles] == ["wrong"]
+    assert made.tallies["few"].examples <= 4
+    assert made.tallies["many"].seconds > 4.5
+
+
+def test_a_bug_of_the_first_workload_of_each_turn_hides_no_other() -> None:
+    """Hypothesis begins each turn with the same."""
+    first: list[Workload] = []
+
+    def broken(world: World, workload: Workload) -> None:
+        first.append(workload)
+        build(world, workload)
+        world.check("first", lambda: "wrong" if workload == first[0] else None)
+
+    made = campaign(attrs.evolve(TORN, build=broken), examples=200)
+    assert {one.signature.property for one in made.failures} == {"first", "sum", "few looks"}
+    assert made.tallies["torn"].examples > 100
+
+
 def test_stored_failures_come_first(tmp_path: Path) -> None:
-    folder = str(tmp_path / "stored")
-    assert campaign(database=folder).failures
-    again = campaign(database=folder, stored=True, examples=1, seed=99)
+    stored = Stored(str(tmp_path / "stored"))
+    first = campaign(stored=stored)
+    assert {one.best[0] for one in first.failures} == set(stored.of(TORN)), "only the smallest"
+    again = campaign(stored=stored, again=True, examples=0, seed=99)
     assert {one.signature.property for one in again.failures} == {"sum", "few looks"}
-    assert not campaign(database=folder, examples=1, seed=99).failures
+    assert not campaign(stored=stored, examples=1, seed=99).failures
 
 
-def test_ctrl_c_keeps_what_there_is() -> None:
+def test_what_breaks_nothing_any_more_is_forgotten(tmp_path: Path) -> None:
+    stored = Stored(str(tmp_path))
+    campaign(stored=stored)
+    mended = attrs.evolve(TORN, build=quiet)
+    assert len(campaign(mended, stored=stored, again=True, examples=0).gone) == 2
+    assert stored.of(TORN) == []
+
+
+def test_two_stored_hangs_of_one_cause_are_both_there_still(tmp_path: Path) -> None:
+    """Though a search goes on past a cause that is known, and then sees nothing."""
+    pool, stored = load("pool"), Stored(str(tmp_path))
+    for primed, operations in (
+        (True, [(1, "get", True), (0, "get", False), (0, "put")]),
+        (False, [(0, "get", False), (1, "get", True)]),
+    ):
+        params = {"primed": primed, "pages": 1, "items": 1 if primed else 2, "hardlimit": 0}
+        stored.keep(Workload.of("pool", params, operations))
+    made = campaign(pool, stored=stored, again=True, examples=0)
+    assert made.gone == []
+    assert len(stored.of(pool)) == 2
+
+
+def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
+    """Also what had become smaller by then."""
+    stored, ticks = Stored(str(tmp_path)), []
+
     def stop(running: Campaign) -> None:
-        if running.failures:
+        ticks.extend(one.so_far for one in running.failures if one.so_far)
+        if len(ticks) == 5:
             raise KeyboardInterrupt
 
-    made = campaign(tick=stop)
+    made = campaign(tick=stop, stored=stored)
     assert made.interrupted
-    assert made.failures
+    (failure,) = [one for one in made.failures if one.so_far]
+    assert failure.reduced is None
+    assert cost(TORN, *failure.best) < cost(TORN, failure.workload, failure.shown)
+    assert failure.best[0] in stored.of(TORN)
+    assert len(stored.of(TORN)) == len(made.failures)
+
+
+def test_a_ctrl_c_in_the_last_moment_of_a_search_ends_the_campaign() -> None:
+    """Most searches are so short that they do not look."""
+    pressed: list[Workload] = []
+
+    def pressing(world: World, workload: Workload) -> None:
+        quiet(world, workload)
+
+        def once() -> str | None:
+            if not pressed:
+                pressed.append(workload)
+                signal.raise_signal(signal.SIGINT)
+            return None
+
+        world.check("press", once, when="end")
+
+    made = campaign(attrs.evolve(TORN, build=pressing))
+    assert made.interrupted
+    assert made.tallies["torn"].examples <= 2
+
+
+def test_two_symptoms_of_one_workload_are_one_cause() -> None:
+    def twice(world: World, workload: Workload) -> None:
+        build(world, workload)
+        added = [one.args[0] for one in workload.operations if one.name == "add"]
+        for name in ("least", "most"):
+            world.check(name, partial(_less, world.objects[0], sum(added)), when="end")
+
+    made = campaign(attrs.evolve(TORN, build=twice))
+    assert len(made.failures) == 4
+    roots = [
+        [one.signature.property for one in (root.failure, *root.others)] for root in made.roots
+    ]
+    assert sorted(map(sorted, roots)) == [["few looks"], ["least", "most", "sum"]]
+
+
+def _less(counter: Counter, total: int) -> str | None:
+    return None if counter.value == total else "less than was added"
 
 
 def only(**wrong: Any) -> Campaign:

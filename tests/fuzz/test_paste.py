@@ -30,15 +30,23 @@ def test_a_pasted_test_runs_and_fails(tmp_path: Path) -> None:
     shown = judge(load("pool"), STRANDED).shown[0]
     path = tmp_path / "test_pasted.py"
     path.write_text(pasted(STRANDED, shown))
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)],
+    ran = pytest_on(str(path))
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "Broken: deadlock: cpu1 can never step again" in ran.stdout
+    (test, schedule) = re.findall(r"replay: pytest '(\S+)' --kmodel-replay '(\S+)'", ran.stdout)[0]
+    again = pytest_on(test, "--kmodel-replay", schedule)
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert "Broken: deadlock: nobody can step" in again.stdout
+
+
+def pytest_on(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(kmodel.__file__).parents[1],
     )
-    assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "Broken: deadlock: cpu1 can never step again" in ran.stdout
 
 
 def test_what_does_not_break_passes() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 
 import pytest
 
@@ -199,11 +201,156 @@ def test_what_is_no_story_is_said(pytester: pytest.Pytester, body: str, said: st
     assert said in ran.stdout.str()
 
 
-@pytest.mark.parametrize("option", ["--kmodel-runs=0", "--kmodel-seed=-1", "--kmodel-profile=slow"])
-def test_options_are_checked(pytester: pytest.Pytester, option: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--kmodel-runs=0", "'0' is no number of runs"),
+        ("--kmodel-runs=many", "'many' is no number of runs"),
+        ("--kmodel-seed=-1", "'-1' is no seed"),
+        ("--kmodel-profile=slow", "invalid choice"),
+        ("--kmodel-replay=0,x", "'0,x' is no schedule: it looks like 0,0,1"),
+        ("--kmodel-replay=0,1(", "is no schedule"),
+    ],
+)
+def test_options_are_checked(pytester: pytest.Pytester, option: str, said: str) -> None:
     ran = suite(pytester, "", option)
     assert ran.ret == pytest.ExitCode.USAGE_ERROR
     assert "error: argument" in ran.stderr.str()
+    assert said in ran.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        ('world.check("o", lambda: 1 / 0)', "scenario-error", "check 'o' raised ZeroDivision"),
+        (
+            'world.check("o", lambda: setattr(counter, "value", 3))',
+            "scenario-error",
+            "checks may only read",
+        ),
+        ("counter.value = next(TURNS)", "nondeterminism", "not deterministic"),
+        ('world.task("B", raises)', "scenario-error", "task B raised KeyError: 'mine'"),
+        ('world.task("B", draws)', "scenario-error", "random.random()"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--kmodel-runs", "20")])
+def test_a_story_that_is_wrong_is_no_bug_found(
+    pytester: pytest.Pytester, body: str, kind: str, said: str, options: tuple[str, ...]
+) -> None:
+    text = f"""
+import itertools, random
+TURNS = itertools.count()
+
+async def raises():
+    raise KeyError("mine")
+
+async def draws():
+    if random.random() > 2:
+        await pause()
+
+async def branches(counter):
+    for _ in range(await counter.read() % 3):
+        await counter.read()
+
+@kmodel.check
+def test_it(world: World):
+    counter = Counter()
+    world.task("A", branches, counter)
+    {body}
+"""
+    if options and kind == "nondeterminism":
+        return  # some runs cannot tell
+    shown = suite(pytester, text, *options).stdout.str()
+    assert f"Wrong: {kind}: the test " in shown
+    assert "which is no bug found" in shown
+    assert said in shown
+    assert "Give it more" not in shown
+    assert "search(" not in shown, "nothing of kmodel's own"
+
+
+def test_what_breaks_once_and_never_again_is_no_bug_found(pytester: pytest.Pytester) -> None:
+    text = """
+import itertools
+TURNS = itertools.count()
+
+@kmodel.check
+def test_it(world: World):
+    counter, turn = Counter(), next(TURNS)
+    world.task("A", add, counter)
+    world.check("ok", lambda: "wrong" if turn == 0 and counter.value else None, when="end")
+"""
+    shown = suite(pytester, text).stdout.str()
+    assert "Wrong: nondeterminism: the test does not do the same each time" in shown
+
+
+def test_a_schedule_of_another_test_is_no_bug_found(pytester: pytest.Pytester) -> None:
+    text = """
+@kmodel.check
+def test_it(world: World):
+    world.task("A", both, Mutex("one"), Mutex("two"))
+"""
+    shown = suite(pytester, text, "--kmodel-replay", "1,1,0").stdout.str()
+    assert "Undecided: the schedule is not one of this test as it is now" in shown
+
+
+def test_methods_are_tests_too(pytester: pytest.Pytester) -> None:
+    text = """
+@pytest.fixture
+def times():
+    return 2
+
+class TestCounter:
+    start = 0
+
+    @kmodel.check
+    def test_lost(self, world: World, times):
+        counter = Counter()
+        for n in range(times):
+            world.task(f"T{n}", add, counter)
+        expected = self.start + times
+        world.check("all", lambda: None if counter.value == expected else "lost", when="end")
+
+    @kmodel.check
+    def test_alone(self):
+        return [add(Counter())]
+"""
+    ran = suite(pytester, text)
+    ran.assert_outcomes(passed=1, failed=1)
+    assert "test_it.py::TestCounter::test_lost' --kmodel-replay" in ran.stdout.str()
+
+
+def test_the_replay_line_works_from_where_pytest_was_called(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]")
+    text = """
+@pytest.mark.parametrize("how", ["it's"])
+@kmodel.check
+def test_it(world: World, how):
+    one, two = Mutex("one"), Mutex("two")
+    world.task("A", both, one, two)
+    world.task("B", both, two, one)
+"""
+    below = pytester.mkdir("below")
+    (below / "test_it.py").write_text(HEAD + text)
+    os.chdir(below)
+    shown = pytester.runpytest_subprocess("-p", "no:cacheprovider").stdout.str()
+    (line,) = set(re.findall(r"replay: (pytest .*)", shown))
+    again = pytester.runpytest_subprocess(*shlex.split(line)[1:])
+    again.assert_outcomes(failed=1)
+    assert "deadlock: nobody can step" in again.stdout.str()
+
+
+def test_runs_that_never_end_are_no_pass(pytester: pytest.Pytester) -> None:
+    text = """
+async def spin():
+    while True:
+        await pause()
+
+@kmodel.check(runs=2)
+def test_it(world: World):
+    world.task("A", spin)
+"""
+    shown = suite(pytester, text).stdout.str()
+    assert "Undecided: none of 2 runs came to an end" in shown
 
 
 def test_the_plugin_loads_nothing_unless_asked(pytester: pytest.Pytester) -> None:

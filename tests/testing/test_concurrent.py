@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared
-from kmodel.testing import Broken, ConcurrentStateMachine, concurrent
-from kmodel.world import ScenarioError
+from kmodel.testing import Broken, ConcurrentStateMachine, Wrong, concurrent
+from kmodel.testing.smaller import smallest
 
 FEW = settings(
     max_examples=30,
@@ -104,12 +105,22 @@ def test_a_correct_object_passes_also_where_operations_must_wait() -> None:
     run_state_machine_as_test(Good, settings=FEW)
 
 
-def test_a_torn_push_is_found_and_shrinks_to_two_operations() -> None:
+def test_a_torn_push_is_found_and_shrinks_to_two_pushes() -> None:
     with pytest.raises(Broken, match="violated: invariant") as failure:
         run_state_machine_as_test(Torn, settings=FEW)
-    told = [line for line in failure.value.__notes__ if line.startswith("state.push")]
-    assert len(told) == 2, failure.value.__notes__
-    assert "and orders of the operations give" in str(failure.value)
+    told = str(failure.value)
+    assert " operations are enough:\ncpu0: push(item=" in told
+    assert told.count(": push(item=") == 2, told
+    assert "and orders of the operations give" in told
+    assert "inv.violation" in told, "the run"
+    assert "--kmodel-replay" not in told, "it replays stories, and this workload is Hypothesis'"
+
+
+def test_what_hypothesis_left_too_large_is_made_smaller() -> None:
+    machine = Torn()
+    machine.workload = [(at, "push", {"item": 1}) for at in (1, 1, 1, 0, 1)]
+    less = smallest(machine.workload, machine.searched(machine.workload), machine.searched)
+    assert sorted(at for at, _, _ in less) == [0, 1]
 
 
 def test_one_that_waits_where_it_could_go_on_is_a_deadlock() -> None:
@@ -146,7 +157,7 @@ def test_a_specification_that_raises_is_no_bug_found() -> None:
         def specify(state: Any, name: str, args: tuple[Any, ...]) -> Any:
             return state.no_such_thing
 
-    with pytest.raises(ScenarioError, match="the specification of Raises raised AttributeError"):
+    with pytest.raises(Wrong, match="the specification of Raises raised AttributeError"):
         run_state_machine_as_test(Raises, settings=FEW)
 
 
@@ -156,5 +167,32 @@ def test_an_invariant_with_side_effects_is_no_bug_found() -> None:
             thing.items = (1,)
             return None
 
-    with pytest.raises((ScenarioError, Exception), match="checks may only read"):
+    with pytest.raises(Wrong, match=r"no bug found\n.*checks may only read"):
         run_state_machine_as_test(Writes, settings=FEW)
+
+
+def test_an_invariant_that_raises_is_no_bug_found() -> None:
+    class Raises(Good):
+        def always(self, thing: Stack) -> str | None:
+            return str(1 // 0)
+
+    with pytest.raises(Wrong, match="check 'always' raised ZeroDivisionError"):
+        run_state_machine_as_test(Raises, settings=FEW)
+
+
+def test_a_flaky_machine_is_no_bug_found() -> None:
+    """It breaks the first time, and then never again."""
+    turns = iter(range(100_000))
+
+    class Flaky(Good):
+        def make(self) -> Stack:
+            made = Stack()
+            made.items = (7,) if next(turns) == 0 else ()
+            return made
+
+        def always(self, thing: Stack) -> str | None:
+            return "a seven" if 7 in thing.items else None
+
+    with pytest.raises(FlakyFailure) as failure:
+        run_state_machine_as_test(Flaky, settings=settings(FEW, phases=[Phase.generate]))
+    assert failure.group_contains(Wrong, match="nondeterminism: the test does not do the same")

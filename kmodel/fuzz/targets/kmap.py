@@ -34,7 +34,7 @@ class Bench:
 
 
 def build(world: World, workload: Workload) -> None:
-    stock = 0 if workload.injected else ENTRIES
+    stock = 0 if workload.failing else ENTRIES
     p = KernelParams(
         kva_pages=workload.param("kva"), rwlock=workload.param("rwlock"), npages=64, km_pages=4
     )
@@ -47,8 +47,8 @@ def build(world: World, workload: Workload) -> None:
             km.entries.prime(single.carve(km.kmpages.take()))
         inject(workload, [km.entries])
         linear = Linear("kernel_map", _Specified(p.kva_pages), 0)
-        bench = Bench(km, bool(workload.injected), Company(), Holdings(), linear)
-    staff(world, workload, perform, bench)
+        bench = Bench(km, bool(workload.failing), Company(), Holdings(), linear)
+    staff(world, workload, perform, bench, interrupt=_interrupt, give_back=_give_back)
     world.rests = linear.rests
     world.check("as much is taken as is held", lambda: _leak(bench), when="end", kind="leak")
 
@@ -76,6 +76,20 @@ async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any)
         pages = held[0][1]
         await bench.linear.do("free", (pages,), lambda: _free(bench, held))
     bench.company.go(cpu)
+
+
+async def _interrupt(bench: Bench, cpu: int) -> None:
+    """Somebody who wants a map entry for a moment."""
+    bench.company.come(~cpu)
+    entry = await bench.km.entries.get(False)
+    if entry is not None:
+        await bench.km.entries.put(entry)
+    bench.company.go(~cpu)
+
+
+async def _give_back(bench: Bench, cpu: int, held: list[Any]) -> None:
+    while held:
+        await perform(bench, cpu, held, "free", ())
 
 
 def _judge_refusal(bench: Bench, cpu: int, got: bool, pages: int) -> None:

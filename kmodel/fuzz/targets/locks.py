@@ -12,7 +12,8 @@ from kmodel.fuzz.bench import Company, staff
 from kmodel.fuzz.target import Target
 from kmodel.fuzz.workload import Workload
 from kmodel.panic import Panic
-from kmodel.shared import shared
+from kmodel.point import Task
+from kmodel.shared import Hidden, shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
 from kmodel.sync.rwlock import POLICIES, RwLock, rwlock
@@ -47,12 +48,29 @@ class Tokens:
         await self.mtx.leave()
 
 
+@shared
+class Wanted:
+    """Who is on the way into the lock, and whether to write."""
+
+    by: Hidden[tuple[tuple[int, bool], ...]]
+
+    def __init__(self) -> None:
+        self.by = ()
+
+    def come(self, cpu: int, write: bool) -> None:
+        self.by = tuple(sorted((*self.by, (cpu, write))))
+
+    def go(self, cpu: int) -> None:
+        self.by = tuple(one for one in self.by if one[0] != cpu)
+
+
 @attrs.frozen
 class Bench:
     lock: Mutex | RwLock
     aside: Mutex
     tokens: Tokens
     company: Company
+    wanted: Wanted
     linear: Linear
 
 
@@ -61,10 +79,26 @@ def build(world: World, workload: Workload) -> None:
     with world:
         lock = Mutex("lock", tried=True) if kind == "mutex" else rwlock("lock", kind)
         linear = Linear("locks", _exact if kind == "mutex" else _free_to_refuse, (-1, (), 0))
-        bench = Bench(lock, Mutex("aside"), Tokens(), Company(), linear)
-    staff(world, workload, perform, bench)
+        bench = Bench(lock, Mutex("aside"), Tokens(), Company(), Wanted(), linear)
+    staff(world, workload, perform, bench, interrupt=_interrupt)
     world.rests = linear.rests
+    if isinstance(lock, RwLock):
+        tasks = {
+            cpu: next(t for t in world.tasks if t.name == f"cpu{cpu}") for cpu in workload.cpus
+        }
+        world.check("nobody sleeps in vain", lambda: _in_vain(lock, bench.wanted, tasks))
     world.check("all is let go", lambda: _left(lock), when="end", kind="leak")
+
+
+def _in_vain(lock: RwLock, wanted: Wanted, tasks: dict[int, Task]) -> str | None:
+    """Who sleeps on a lock must not be able to have it, or let a writer go before: a reader
+    any, a writer one that is awake. So it is in each policy, whomever a release wakes."""
+    for cpu, write in wanted.by:
+        if lock.free(write) and lock.asleep(tasks[cpu]):
+            before = [tasks[c] for c, writes in wanted.by if writes and c != cpu]
+            if not [one for one in before if not (write and lock.asleep(one))]:
+                return f"{tasks[cpu]} sleeps on a lock that it could have"
+    return None
 
 
 def _left(lock: Mutex | RwLock) -> str | None:
@@ -95,9 +129,24 @@ async def _tokens(bench: Bench, name: str, args: Any) -> None:
         await bench.tokens.give(*args)
 
 
+async def _interrupt(bench: Bench, cpu: int) -> None:
+    """A device that wakes whoever waits for a token, though it brings none."""
+    bench.company.come(~cpu)
+    await bench.tokens.mtx.enter()
+    await bench.tokens.chan.wakeup()
+    await bench.tokens.mtx.leave()
+    bench.company.go(~cpu)
+
+
 async def _section(bench: Bench, cpu: int, write: bool) -> None:
-    await bench.linear.do("enter", (cpu, write), lambda: _enter(bench.lock, write))
+    await _get(bench, cpu, write)
     await bench.linear.do("leave", (cpu,), lambda: _leave(bench.lock))
+
+
+async def _get(bench: Bench, cpu: int, write: bool) -> None:
+    bench.wanted.come(cpu, write)
+    await bench.linear.do("enter", (cpu, write), lambda: _enter(bench.lock, write))
+    bench.wanted.go(cpu)
 
 
 async def _try(bench: Bench, cpu: int, write: bool) -> None:
@@ -111,7 +160,7 @@ async def _try(bench: Bench, cpu: int, write: bool) -> None:
 async def _misuse(bench: Bench, cpu: int, what: str) -> None:
     """What the kernel's own assertions must refuse."""
     if what == "again":
-        await bench.linear.do("enter", (cpu, True), lambda: _enter(bench.lock, True))
+        await _get(bench, cpu, True)
         await bench.linear.do("misuse", (what,), lambda: _refused(_enter(bench.lock, True)))
         await bench.linear.do("leave", (cpu,), lambda: _leave(bench.lock))
     elif what == "stray":

@@ -8,14 +8,14 @@ import attrs
 
 from kmodel.explore.linear import Effect, Linear, Plain
 from kmodel.fuzz.bench import Company, Holdings, inject, staff
-from kmodel.fuzz.target import Target
+from kmodel.fuzz.target import Target, Why
 from kmodel.fuzz.workload import Workload
 from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE
-from kmodel.point import operation
-from kmodel.shared import Atomic, shared
+from kmodel.point import RUN, Task, operation
+from kmodel.shared import Atomic, Hidden, shared
 from kmodel.sync.mutex import IPL_VM
-from kmodel.table import oracle
+from kmodel.table import observe, oracle
 from kmodel.vm.cause import Cause
 from kmodel.vm.pool import Pool
 from kmodel.world import World
@@ -48,6 +48,65 @@ class Pages:
         return tuple(number * PAGE_SIZE + n * step for n in range(self.items))
 
 
+SERVED_MEANWHILE: Final = "a put found no request, as those queued were just being served"
+PAGE_ARRIVED: Final = "a page came with items to spare, and nobody looked for queued requests"
+CLAIM_DROPPED: Final = "a get gave up its claim, and nobody looked for queued requests"
+
+
+@shared
+class Watched(Pool):
+    """A pool that remembers which of the kernel's known ways to miss a queued get it has gone
+    since the queue was last served: a get that hangs after that is told by this cause."""
+
+    missed: Hidden[str]
+    queued: Hidden[bool]
+    runner: Hidden[Task | None]  # who serves, and has the requests to itself
+
+    def __init__(self, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self.missed, self.queued, self.runner = "", False, None
+
+    def _anybody(self) -> bool:
+        """Is anybody queued, or just being served by another CPU?"""
+        return self.queued or self.runner not in (None, RUN.task)
+
+    def prime(self, items: tuple[int, ...]) -> None:
+        super().prime(items)
+        if len(items) > 1 and observe(self._anybody()):
+            self.missed = PAGE_ARRIVED
+
+    def _unclaim(self) -> None:
+        super()._unclaim()
+        if self.hardlimit is not None and observe(self._anybody()):
+            self.missed = CLAIM_DROPPED
+
+    async def _has_requests(self) -> bool:
+        there = await super()._has_requests()
+        if not there and observe(self._anybody()):
+            self.missed = SERVED_MEANWHILE
+        return there
+
+    async def _append_request(self, task: Task) -> None:
+        await super()._append_request(task)
+        self.queued = True
+
+    async def _take_requests(self) -> tuple[Task, ...]:
+        queue = await super()._take_requests()
+        self.missed, self.queued = "", False
+        return queue
+
+    async def _serve(self, queue: tuple[Task, ...]) -> tuple[Task, ...]:
+        self.runner = RUN.task
+        left = await super()._serve(queue)
+        if not left:
+            self.runner = None
+        return left
+
+    async def _return_requests(self, left: tuple[Task, ...]) -> None:
+        await super()._return_requests(left)
+        self.queued, self.runner = True, None
+
+
 @attrs.frozen
 class Bench:
     pool: Pool
@@ -58,14 +117,14 @@ class Bench:
     linear: Linear
 
 
-def build(world: World, workload: Workload) -> None:
+def build(world: World, workload: Workload) -> Why:
     pages, items = workload.param("pages"), workload.param("items")
-    limit, injected = workload.param("hardlimit") or None, bool(workload.injected)
+    limit, injected = workload.param("hardlimit") or None, bool(workload.failing)
     capacity = min(pages * items, limit or pages * items)
     name = "primed" if workload.param("primed") else "test"
     with world:
         source = Pages(pages, items)
-        pool = Pool(name, source, IPL_VM, PAGE_SIZE // items, hardlimit=limit)
+        pool = Watched(name, source, IPL_VM, PAGE_SIZE // items, hardlimit=limit)
         if workload.param("primed"):
             for number in range(pages):
                 pool.prime(source.page(number))
@@ -73,10 +132,11 @@ def build(world: World, workload: Workload) -> None:
         inject(workload, [pool])
         linear = Linear("pool", _Specified(capacity, injected), 0)
         bench = Bench(pool, capacity, injected, Company(), Holdings(), linear)
-    staff(world, workload, perform, bench)
+    staff(world, workload, perform, bench, interrupt=_interrupt, give_back=_give_back)
     world.rests = linear.rests
     world.check("no item is free and held", lambda: _both(bench))
     world.check("as many are out as are held", lambda: _count(bench), when="end", kind="leak")
+    return lambda: pool.missed
 
 
 def _both(bench: Bench) -> str | None:
@@ -106,6 +166,22 @@ async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any)
     elif held:
         await bench.linear.do("put", (), lambda: _put(bench, held))
     bench.company.go(cpu)
+
+
+async def _interrupt(bench: Bench, cpu: int) -> None:
+    """A driver that wants an item for a moment."""
+    bench.company.come(~cpu)
+    item = await bench.pool.get(False)
+    if item is not None:
+        bench.holdings.note(item)
+        bench.holdings.drop(item)
+        await bench.pool.put(item)
+    bench.company.go(~cpu)
+
+
+async def _give_back(bench: Bench, cpu: int, held: list[Any]) -> None:
+    while held:
+        await perform(bench, cpu, held, "put", ())
 
 
 def _judge_refusal(bench: Bench, cpu: int, got: bool) -> None:

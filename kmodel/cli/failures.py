@@ -1,0 +1,206 @@
+"""What ``kmodel fuzz`` says of what it did: for people, and as a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kmodel.cli.options import styled
+
+if TYPE_CHECKING:
+    from kmodel.fuzz.budget import Tally
+    from kmodel.fuzz.campaign import Campaign
+    from kmodel.fuzz.failure import Failure, Root, Trouble
+    from kmodel.fuzz.handover import Handed
+
+STORY: Final = 60
+"""Lines of a run that are shown; of a longer one this many of its beginning and the end."""
+BEGINNING: Final = 15
+
+
+def rates(campaign: Campaign, seconds: float) -> str:
+    """``312 examples (41/s), 80,112 steps (9,980/s), 61,001 states, 1 failure``."""
+    done = campaign.tallies.values()
+    examples, steps = sum(t.examples for t in done), sum(t.steps for t in done)
+    states, failures = sum(t.states for t in done), len(campaign.failures)
+    per = max(seconds, 0.001)
+    return (
+        f"{examples:,} examples ({examples / per:.0f}/s), {steps:,} steps ({steps / per:,.0f}/s), "
+        f"{states:,} distinct states, {failures} failure{'' if failures == 1 else 's'}"
+    )
+
+
+class Report:
+    """Failures, handed over in ``folder`` as they are found."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._handed: dict[str, Handed] = {}
+
+    def tell(self, failure: Failure) -> None:
+        """One line for whoever watches, once the files are there."""
+        from kmodel.fuzz.paste import said
+
+        handed = self.handed(failure)
+        click.echo(f"{failure.target.name}: {said(failure.best[1])}: {handed.file}", err=True)
+
+    def handed(self, failure: Failure) -> Handed:
+        from kmodel.fuzz.handover import hand_over
+
+        if failure.name not in self._handed:
+            self._handed[failure.name] = hand_over(failure, self._folder)
+        return self._handed[failure.name]
+
+    def end(self, campaign: Campaign) -> list[str]:
+        """Every failure, then what was done."""
+        lines: list[str] = []
+        for root in campaign.roots:
+            lines += [*self._root(root), ""]
+        for trouble in campaign.troubles:
+            lines += [*_trouble(trouble), ""]
+        lines += [_tally(name, tally) for name, tally in campaign.tallies.items()]
+        lines += [rates(campaign, campaign.seconds), *_stored(campaign)]
+        if campaign.interrupted:
+            lines.append("interrupted: this is what there was by then")
+        elif not campaign.failures and not campaign.troubles:
+            lines.append("nothing found: a sample, so no proof")
+        return lines
+
+    def _root(self, root: Root) -> list[str]:
+        from kmodel.fuzz.paste import said, story
+
+        failure = root.failure
+        workload, shown = failure.best
+        told = story(workload, shown.schedule)
+        if len(told) > STORY:
+            told = [*told[:BEGINNING], f"... {len(told) - STORY} more", *told[BEGINNING - STORY :]]
+        return [
+            f"{styled(workload.target, bold=True)}: {styled(said(shown), fg='red', bold=True)}",
+            f"  after {_counted(failure.examples, 'example')}, shown by {failure.seen}; "
+            f"{_smaller(failure)}; preemptions: {shown.preemptions}",
+            *(f"  it also shows as {said(other.best[1])}" for other in root.others),
+            *(f"  {line}" for line in workload.lines()),
+            *("", *told, ""),
+            f"schedule: {shown.schedule}",
+            *self._handed_lines(failure),
+            *("", self.handed(failure).text),
+        ]
+
+    def _handed_lines(self, failure: Failure) -> list[str]:
+        handed = self.handed(failure)
+        if handed.token is None:
+            return [f"no token: {handed.wrong}", f"pytest {handed.file}"]
+        assert handed.log is not None
+        return [
+            f"kmodel replay {handed.token}",
+            f"kmodel log show {handed.log.parent}",
+            f"pytest {handed.file}",
+        ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _smaller(failure: Failure) -> str:
+    less = failure.reduced or failure.so_far
+    if less is None:
+        return "not made smaller"
+    how = f"made smaller in {_counted(less.judged, 'try').replace('trys', 'tries')}"
+    return how if less.minimal else f"{how}, and given up there: there may be less"
+
+
+def _tally(name: str, tally: Tally) -> str:
+    cut = f", {tally.cut} of them too large and sampled" if tally.cut else ""
+    share = 100 * tally.judging / tally.seconds if tally.seconds else 0
+    return (
+        f"{name:6} {_counted(tally.examples, 'example')}{cut}, {tally.repeated:,} drawn again, "
+        f"{tally.steps:,} steps, {tally.states:,} states, {tally.seconds:.1f} s "
+        f"({share:.0f} % searching)"
+    )
+
+
+def _stored(campaign: Campaign) -> list[str]:
+    """What became of what was stored."""
+    lines = []
+    if campaign.gone:
+        many = "was stored and breaks" if len(campaign.gone) == 1 else "were stored and break"
+        lines.append(f"{len(campaign.gone)} {many} nothing any more: forgotten")
+    stored = campaign.stored
+    if stored is not None and stored.unfit:
+        lines.append(f"{stored.unfit} stored for another version of the targets: passed over")
+    if stored is not None and stored.lost:
+        lines.append(f"the shared database was lost on the way ({stored.lost})")
+    return lines
+
+
+def _trouble(trouble: Trouble) -> list[str]:
+    from kmodel.fuzz.failure import TROUBLE
+
+    lines = [
+        f"{trouble.target}: {trouble.kind}: {TROUBLE[trouble.kind]}",
+        f"  {trouble.message}",
+    ]
+    if trouble.workload is not None:
+        lines += [f"  {line}" for line in trouble.workload.lines()]
+    return lines
+
+
+def document(campaign: Campaign, report: Report, profile: str) -> dict[str, Any]:
+    """``kmodel.fuzz/1``."""
+    import attrs
+
+    return {
+        "schema": "kmodel.fuzz/1",
+        "verdict": "violated" if campaign.failures else "inconclusive",
+        "bound": "samples",
+        "profile": profile,
+        "seed": campaign.seed,
+        "examples": campaign.examples,
+        "minutes": campaign.minutes,
+        "interrupted": campaign.interrupted,
+        "seconds": campaign.seconds,
+        "targets": {name: attrs.asdict(tally) for name, tally in campaign.tallies.items()},
+        "failures": [_document(one, report) for one in campaign.roots],
+        "gone": [one.document() for one in campaign.gone],
+        "troubles": [
+            {
+                "target": one.target,
+                "kind": one.kind,
+                "message": one.message,
+                "workload": one.workload.document() if one.workload else None,
+            }
+            for one in campaign.troubles
+        ],
+    }
+
+
+def _document(root: Root, report: Report) -> dict[str, Any]:
+    import attrs
+
+    from kmodel.fuzz.paste import story
+
+    failure, handed = root.failure, report.handed(root.failure)
+    workload, shown = failure.best
+    return {
+        "target": failure.target.name,
+        "kind": shown.signature.kind,
+        "property": shown.signature.property,
+        "message": shown.message,
+        "signature": attrs.asdict(shown.signature),
+        "also": [attrs.asdict(other.signature) for other in root.others],
+        "workload": workload.document(),
+        "first": failure.workload.document(),
+        "minimal": failure.reduced is not None and failure.reduced.minimal,
+        "examples": failure.examples,
+        "seen": failure.seen,
+        "preemptions": shown.preemptions,
+        "schedule": str(shown.schedule),
+        "replay": handed.token,
+        "log": str(handed.log) if handed.log else None,
+        "file": str(handed.file),
+        "story": story(workload, shown.schedule),
+        "test": handed.text,
+    }

@@ -1,0 +1,121 @@
+"""Workloads that broke something, in example databases of Hypothesis: the folder of this
+directory, and a Redis server that several machines share, if one is asked for.
+
+What is stored is the workload itself and not Hypothesis' choices, so that it survives an edit
+of the target; one that does not fit any more is passed over. The name in the database says
+which form that is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Final
+
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
+
+from kmodel.fuzz.target import Target
+from kmodel.fuzz.workload import Workload
+from kmodel.settings import UsageError
+
+FORM: Final = "kmodel.workload/1 "
+WAIT: Final = 3.0
+"""Seconds that a server may take for an answer."""
+
+
+class Stored:
+    """``folder`` on this machine; ``url`` of a Redis server (``redis://host:port/number``).
+
+    Raises ``UsageError`` if the server cannot be had, ``OSError`` if nothing can be written
+    to the folder. If the server goes away later, ``lost`` says so, and the folder goes on
+    alone.
+    """
+
+    def __init__(self, folder: str, url: str | None = None) -> None:
+        self.lost = ""
+        self.unfit = 0
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass  # the database would not say that it cannot write
+        self._here: ExampleDatabase = DirectoryBasedExampleDatabase(folder)
+        self._there = _redis(url) if url else None
+
+    def keep(self, workload: Workload) -> None:
+        key, value = _key(workload.target), _value(workload)
+        self._here.save(key, value)
+        self._ask(lambda there: there.save(key, value))
+
+    def forget(self, workload: Workload) -> None:
+        """Here. Where others look it stays, until it has not been looked at for a week."""
+        self._here.delete(_key(workload.target), _value(workload))
+
+    def of(self, target: Target) -> list[Workload]:
+        """All that fit, always in the same order; ``unfit`` counts the rest."""
+        key = _key(target.name)
+        values = {*self._here.fetch(key), *(self._ask(lambda there: set(there.fetch(key))) or ())}
+        found = []
+        for value in sorted(values, key=lambda value: (len(value), value)):
+            try:
+                workload = _workload(value)
+                target.fits(workload)
+                found.append(workload)
+            except (ValueError, TypeError, KeyError, AttributeError, UsageError):
+                self.unfit += 1
+        return found
+
+    def _ask(self, question: Callable[[ExampleDatabase], Any]) -> Any:
+        """The server, unless it is gone."""
+        if self._there is None:
+            return None
+        try:
+            return question(self._there)
+        except Exception as error:  # whatever the library raises: a night goes on without it
+            self._there, self.lost = None, f"{type(error).__name__}: {error}"
+            return None
+
+
+def _key(target: str) -> bytes:
+    return (FORM + target).encode()
+
+
+def _value(workload: Workload) -> bytes:
+    return json.dumps(workload.document(), separators=(",", ":")).encode()
+
+
+def _workload(value: bytes) -> Workload:
+    return Workload.of(**_plain(json.loads(value)))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has lists where a workload has tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, list) else value
+
+
+def _redis(url: str) -> ExampleDatabase:
+    """A server that answers. ``UsageError`` says what is missing."""
+    try:
+        from hypothesis.extra.redis import RedisExampleDatabase
+        from redis import Redis, RedisError
+    except ImportError as error:
+        raise UsageError(
+            f"--database needs the library 'redis' ({error}): pip install 'kmodel[redis]'"
+        ) from error
+    told = re.sub(r"//[^/@]*@", "//", url)  # without a password
+    try:
+        server = Redis.from_url(url, socket_timeout=WAIT, socket_connect_timeout=WAIT)
+        server.ping()
+    except ValueError as error:
+        raise UsageError(
+            f"--database {told}: {error}. It looks like redis://localhost:6379/0."
+        ) from error
+    except (RedisError, OSError) as error:
+        raise UsageError(
+            f"--database {told}: no Redis server answers there ({error}). Start one with "
+            "'redis-server', or leave --database out: failures are stored in a folder anyway."
+        ) from error
+    return RedisExampleDatabase(server)

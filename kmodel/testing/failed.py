@@ -1,0 +1,112 @@
+"""How a test of a story fails: it is broken, nobody can say, or the story itself is wrong; and
+the run that shows it, with the line that replays it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from kmodel.explore.result import Build, Schedule, replay
+from kmodel.explore.tree import Divergence
+from kmodel.recorder import SharedStateError
+from kmodel.testing import plugin
+from kmodel.world import ScenarioError, World
+
+LINES: Final = 40
+"""Of a run that failed, shown in the failure."""
+
+
+ORDER: Final = "witness.order"
+"""For whoever looks for cycles in it; people read who takes what."""
+UNSHOWN: Final = (None, "data-race", "livelock", "starvation", "deadlock", "lost-wakeup")
+"""What one run need not show by itself, as a panic or a broken check does."""
+
+
+class Broken(AssertionError):
+    """A schedule breaks the story; the message tells it and how to replay it."""
+
+
+class Undecided(AssertionError):
+    """Neither broken nor covered: a limit ended the search, or the story shows nothing."""
+
+
+class Wrong(ScenarioError):
+    """No bug was found: the story, or its oracle, is itself wrong (``scenario-error``), or does
+    not do the same each time (``nondeterminism``)."""
+
+
+ADVICE: Final = {
+    "scenario-error": "the test itself is wrong, which is no bug found",
+    "nondeterminism": "the test does not do the same each time, which is no bug found",
+}
+
+
+def wrong(kind: str, message: str) -> Wrong:
+    return Wrong(f"{kind}: {ADVICE[kind]}\n  {message}")
+
+
+def told_apart(judge: Callable[[], None]) -> None:
+    """Call it. What says that the story is wrong becomes ``Wrong``, with what it comes from."""
+    __tracebackhide__ = True
+    try:
+        judge()
+    except Wrong:
+        raise
+    except (ScenarioError, SharedStateError) as error:
+        raise wrong("scenario-error", str(error)) from error.__cause__
+    except Divergence as error:
+        raise wrong("nondeterminism", str(error)) from None
+
+
+def told(
+    build: Build,
+    said: str,
+    schedule: Schedule | None,
+    kind: str | None = None,
+    again: bool = True,
+) -> str:
+    """What is wrong, the run that shows it, and (``again``) the command that replays it.
+
+    Raises ``Wrong`` if the run, that broke by ``kind`` before, now breaks nothing.
+    """
+    if schedule is None:
+        return said
+    lines, outcome = run_lines(build, schedule)
+    if kind not in UNSHOWN and outcome.kind in ("done", "open"):
+        raise wrong("nondeterminism", f"a run broke ({kind}), and the same run again does not")
+    if len(lines) > LINES:
+        lines = [*lines[:LINES], f"... {len(lines) - LINES} more"]
+    return "\n".join([said, "", *lines]) + (_replay_line(schedule) if again else "")
+
+
+def _replay_line(schedule: Schedule) -> str:
+    """The command that runs it again, if pytest runs now."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    if not test:
+        return ""
+    quoted = plugin.called(test).replace("'", "'\"'\"'")
+    return f"\n\nreplay: pytest '{quoted}' --kmodel-replay '{schedule}'"
+
+
+def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
+    """The run, step by step, and its outcome."""
+    lines: list[str] = []
+    with World() as world:
+        build(world)
+    names = [task.name for task in world.tasks]
+    width = max(map(len, names))
+
+    def hear(step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]) -> int:
+        if event == ORDER:
+            return len(lines)
+        if schedule.loop and step == len(schedule.steps) and f"{'':>6}loop:" not in lines:
+            lines.append(f"{'':>6}loop:")
+        said = {key: getattr(value, "name", value) for key, value in fields.items()}
+        told = " ".join(f"{key}={value}" for key, value in said.items() if value is not None)
+        lines.append(f"{step:6} {names[task]:{width}} {event} {told}".rstrip())
+        return len(lines)
+
+    outcome = replay(build, schedule, hear)
+    return lines, outcome

@@ -1,0 +1,40 @@
+"""A Ctrl-C is noticed between two pieces of work, and by everybody whom it concerns."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from kmodel.explore.interrupt import interruptible
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_first_one_asks_and_a_second_one_raises() -> None:
+    with interruptible() as asked:
+        assert not asked()
+        press()
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            press()
+
+
+def test_what_an_inner_one_was_asked_the_outer_one_hears() -> None:
+    """Also where the inner one was done before it looked."""
+    with interruptible() as outer:
+        with interruptible() as inner:
+            press()
+            assert inner()
+        assert outer()
+        with pytest.raises(KeyboardInterrupt):
+            press()
+
+
+def test_what_is_over_is_not_heard_later() -> None:
+    with interruptible():
+        press()
+    with interruptible() as later:
+        assert not later()

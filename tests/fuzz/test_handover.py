@@ -1,0 +1,70 @@
+"""What is handed over: a file that is a test and a scenario, a token, a log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from kmodel.cli import run_command_line
+from kmodel.explore.result import Schedule
+from kmodel.fuzz.failure import Failure
+from kmodel.fuzz.handover import Handed, hand_over
+from kmodel.fuzz.judged import judge
+from kmodel.fuzz.target import load
+from kmodel.fuzz.workload import Workload
+
+POOL = load("pool")
+STRANDED = Workload.of(
+    "pool",
+    {"primed": True, "pages": 1, "items": 1, "hardlimit": 0},
+    [(1, "get", True), (0, "get", False), (0, "put")],
+)
+
+
+def failure() -> Failure:
+    (shown, *_) = judge(POOL, STRANDED).shown
+    return Failure(POOL, shown.signature, STRANDED, shown, 1, 0.0)
+
+
+@pytest.fixture
+def handed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handed:
+    monkeypatch.chdir(tmp_path)
+    return hand_over(failure(), Path("store"))
+
+
+def test_the_token_replays_the_run(handed: Handed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert handed.token is not None
+    assert run_command_line(["replay", handed.token]) == 1
+    assert "cpu1 stands at chan.woken primed pool_get" in capsys.readouterr().out
+
+
+def test_the_log_is_whole_and_explained(handed: Handed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert handed.log is not None
+    assert run_command_line(["log", "explain", str(handed.log)]) == 0
+    assert "the same run would have ended well" in capsys.readouterr().out
+
+
+def test_the_file_is_a_scenario(handed: Handed, capsys: pytest.CaptureFixture[str]) -> None:
+    bounded = ["explore", str(handed.file), "--search", "bounded", "--bound", "2"]
+    assert run_command_line(bounded) == 1
+    assert "deadlock" in capsys.readouterr().out
+
+
+def test_the_same_bug_has_the_same_name_and_one_log(handed: Handed) -> None:
+    assert hand_over(failure(), Path("store")) == handed
+    assert len(list(Path("store/logs").iterdir())) == 1
+    assert [one.suffix for one in Path("store").iterdir() if one.is_file()] == [".py"]
+
+
+def test_a_run_that_cannot_be_made_again_leaves_the_file_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = failure()
+    wrong.shown = attrs.evolve(wrong.shown, schedule=Schedule(b"\x01" * 90))
+    made = hand_over(wrong, Path("store"))
+    assert made.file.exists()
+    assert made.token is None
+    assert made.wrong

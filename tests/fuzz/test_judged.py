@@ -1,0 +1,89 @@
+"""What a workload shows: told by its cause, once, and nothing hides behind it."""
+
+from __future__ import annotations
+
+import attrs
+
+from kmodel.explore.result import search
+from kmodel.fuzz.judged import judge
+from kmodel.fuzz.target import Target, load
+from kmodel.fuzz.targets.pool import PAGE_ARRIVED, SERVED_MEANWHILE
+from kmodel.fuzz.targets.vm import ASKED_IN_VAIN, SILENT_LAP, VA
+from kmodel.fuzz.workload import Workload
+from kmodel.point import operation
+from kmodel.shared import Atomic, shared
+from kmodel.world import World
+
+ONE_ITEM = {"primed": True, "pages": 1, "items": 1, "hardlimit": 0}
+STRANDED = Workload.of("pool", ONE_ITEM, [(1, "get", True), (0, "get", False), (0, "put")])
+"""A put looks for requests just when another CPU has them off the queue to serve them."""
+TWO_ITEMS = {"primed": False, "pages": 1, "items": 2, "hardlimit": 0}
+SPARE = Workload.of("pool", TWO_ITEMS, [(1, "get", False), (0, "get", True)])
+"""A page comes with an item more than its maker wants, and somebody is queued."""
+
+
+def test_two_hangs_in_one_place_are_told_apart_by_their_cause() -> None:
+    shown = [judge(load("pool"), workload).shown[0] for workload in (STRANDED, SPARE)]
+    assert [one.cause for one in shown] == [SERVED_MEANWHILE, PAGE_ARRIVED]
+    assert shown[0].signature != shown[1].signature
+
+
+def test_a_search_goes_on_past_a_cause_that_is_known_and_past_no_other() -> None:
+    judged = judge(load("pool"), STRANDED, frozenset({SERVED_MEANWHILE}))
+    assert not judged.shown
+    assert judged.whole
+    assert judge(load("pool"), STRANDED, frozenset({PAGE_ARRIVED})).shown
+
+
+def test_so_are_a_lap_that_wakes_nobody_and_a_daemon_that_was_asked_while_it_ran() -> None:
+    machine = {"fix": "wait", "memory": "short", "exit": False, "lap": "silent", "tables": 0}
+    machine |= {"rwlock": "wake-all"}
+    refused = [("vp", "LOCK", 1, False)]
+    workload = Workload.of("vm", machine, [(0, "fault", 0, VA, True)], refused)
+    assert {one.cause for one in judge(load("vm"), workload).shown} == {SILENT_LAP, ASKED_IN_VAIN}
+    assert not judge(load("vm"), workload, frozenset({SILENT_LAP, ASKED_IN_VAIN})).shown
+
+
+@shared
+class Door:
+    """Ajar it is wrong; shut it is a hang."""
+
+    shut: Atomic[int]
+
+    def __init__(self) -> None:
+        self.shut = 0
+
+    @operation(event="cell.write")
+    def move(self) -> None:
+        self.shut += 1
+
+    @operation(lambda self: self.shut < 2, event="cell.read")
+    def go(self) -> None:
+        pass
+
+
+async def mover(door: Door) -> None:
+    await door.move()
+    await door.move()
+    await door.go()
+
+
+def build(world: World, _: object = None) -> None:
+    with world:
+        door = Door()
+    world.task("A", mover, door)
+    world.check("not ajar", lambda: "ajar" if door.shut == 1 else None)
+
+
+DOOR = Target(name="door", summary="", build=build, params={}, operations={"go": ()})
+
+
+def test_what_lies_behind_something_broken_is_found_by_a_search() -> None:
+    """Its run leads past a check that fails, which is no reason to call it impossible."""
+    assert {one.kind for one in search(build).found} == {"invariant", "deadlock"}
+
+
+def test_and_is_no_bug_of_its_own() -> None:
+    target = attrs.evolve(DOOR, preemptions=0)
+    (shown,) = judge(target, Workload.of("door", {}, [(0, "go")])).shown
+    assert shown.signature.kind == "invariant"

@@ -1,0 +1,79 @@
+"""Targets: what the model does right is explained; workloads give all CPUs work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from kmodel.fuzz.judged import judge
+from kmodel.fuzz.target import load
+from kmodel.fuzz.targets.pmap import ADDRESSES as MAPPED
+from kmodel.fuzz.targets.pmap import PLENTY
+from kmodel.fuzz.targets.vm import VA
+from kmodel.fuzz.workload import Workload
+from kmodel.pmap.pmap import PROT_NONE, PROT_READ
+
+PMAP = {"stock": PLENTY, "levels": 3, "destroy": False}
+VM = {"fix": "populate", "memory": "plenty", "exit": False, "lap": "wakes", "tables": 0}
+VM |= {"rwlock": "wake-all"}
+FIRST, SECOND, _ = MAPPED
+
+
+@pytest.mark.parametrize(
+    ("target", "params", "operations"),
+    [
+        ("pmap", PMAP, [(0, "populate", FIRST), (0, "remove", FIRST), (1, "extract", FIRST)]),
+        ("pmap", PMAP, [(0, "enter", FIRST, 1, True, True), (1, "protect", FIRST, PROT_READ)]),
+        ("pmap", PMAP, [(0, "enter", FIRST, 1, True, True), (1, "unwire", FIRST)]),
+        (
+            "pmap",
+            PMAP,
+            [
+                (0, "enter", FIRST, 1, True, False),
+                (0, "enter", SECOND, 1, True, False),
+                (0, "page_protect", 1, PROT_NONE),
+                (1, "extract", FIRST),
+            ],
+        ),
+        ("vm", VM, [(0, "fault", 0, VA, True), (1, "munmap", 0), (1, "mmap", 0)]),
+        ("vm", VM | {"exit": True}, [(0, "fault", 0, VA, True), (1, "fault", 0, VA, False)]),
+    ],
+)
+def test_what_the_model_does_is_what_some_order_gives(
+    target: str, params: dict[str, Any], operations: list[tuple[Any, ...]]
+) -> None:
+    judged = judge(load(target), Workload.of(target, params, operations))
+    assert judged.whole
+    assert not judged.shown
+
+
+@pytest.mark.parametrize("memory", ["short", "gone"])
+def test_without_memory_a_fault_waits_for_swap_or_is_killed(memory: str) -> None:
+    """Alone, with no preemption, so that the daemon's lost wakeup has no place."""
+    many = [(0, "fault", 0, VA, True), (0, "fault", 0, VA + 0x1000, True), (0, "munmap", 0)]
+    params = VM | {"memory": memory, "tables": 6, "exit": True}
+    judged = judge(load("vm"), Workload.of("vm", params, many))
+    assert not [one for one in judged.shown if not one.preemptions]
+
+
+@pytest.mark.parametrize("name", ["locks", "vm"])
+def test_workloads_differ_and_busy_all_cpus(name: str) -> None:
+    target, drawn = load(name), []
+
+    @seed(1)
+    @settings(
+        max_examples=300,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.workloads())
+    def look(workload: Workload) -> None:
+        drawn.append(workload)
+        target.fits(workload)
+
+    look()
+    assert len(set(drawn)) > 0.9 * len(drawn)
+    assert sum(len(workload.cpus) == target.cpus for workload in drawn) > 0.3 * len(drawn)
