@@ -38,23 +38,22 @@ def fact(text: str, source: str) -> Callable[[Any], Any]:
     return pytest.mark.fact(text, source)
 
 
-def _given(mark: ast.expr) -> tuple[str, str] | None:
-    """The arguments of ``@fact(...)``; both must be plain strings, for they are only read."""
-    if not (isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name)):
-        return None
-    if mark.func.id != "fact":
-        return None
-    text, source = (ast.literal_eval(argument) for argument in mark.args)
-    return text, source
+def marked(name: str) -> Iterator[tuple[list[Any], str]]:
+    """Each test that carries ``@name(...)``: what stands in the brackets (plain constants, for
+    they are only read), and the test, as pytest names it. In the order of the files."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        place = path.relative_to(TESTS.parent).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for mark in node.decorator_list:
+                    if isinstance(mark, ast.Call) and getattr(mark.func, "id", None) == name:
+                        yield [ast.literal_eval(one) for one in mark.args], f"{place}::{node.name}"
 
 
 def facts() -> Iterator[Fact]:
-    """Every fact that a test is marked with, in the order of the files."""
-    for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for given in filter(None, map(_given, node.decorator_list)):
-                    yield Fact(*given, f"{path.relative_to(TESTS.parent).as_posix()}::{node.name}")
+    """Every fact that a test is marked with."""
+    for (text, source), test in marked("fact"):
+        yield Fact(text, source, test)
 
 
 def _chapter(found: Fact) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from breaks import breaks
 from facts import fact
 from stories import judged
 from worlds import boot, search
@@ -63,6 +64,7 @@ def orders(m: Machine) -> list[str]:
     return [found.message(names) for found in LockOrder(graph).inversions]
 
 
+@breaks("lock order is acyclic")
 @fact(
     "The order is map, amap, pm_mtx, the pool's mutex, fpageqlock; kernel_map is tried, or waited "
     "for with nothing held but pages",
@@ -118,6 +120,7 @@ def nowait_get(waitok: bool = False) -> Machine:
     return m
 
 
+@breaks("NOWAIT never blocks")
 @fact(
     "A NOWAIT get of a table page never waits for kernel_map: the lock is only tried",
     "uvm_km.c 1.157 km_alloc, uvm_map.c 1.346 vm_map_lock_try",
@@ -141,6 +144,7 @@ def test_nowait_never_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- 8 ------------------------------------------------------------------------------------
 
 
+@breaks("each item is in one place")
 @fact(
     "nout counts what is in caches as out, and no item is in a cache and in the pool",
     "subr_pool.c 1.242 pool_put",
@@ -180,6 +184,7 @@ def test_each_item_is_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- 9 ------------------------------------------------------------------------------------
 
 
+@breaks("each page is in one place")
 def test_each_page_is_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: km_free gives the pages back and leaves them behind the range."""
 
@@ -210,6 +215,7 @@ def test_each_page_is_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is on the free list, and behind range" in message
 
 
+@breaks("no leak")
 def test_a_refused_allocation_that_keeps_its_pages_is_a_leak(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -250,6 +256,7 @@ def waiting_get() -> Machine:
     return m
 
 
+@breaks("nfail counts each NULL")
 @fact(
     "pr_nfail rises iff a NOWAIT or LIMITFAIL get returns NULL from the pool proper",
     "subr_pool.c 1.242 pool_get",
@@ -272,6 +279,7 @@ def test_nfail_means_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- 17 -----------------------------------------------------------------------------------
 
 
+@breaks("page daemon purity")
 @fact(
     "The page daemon waits for no map, pool, owner or kernel address in its lap",
     "uvm_pdaemon.c 1.137 uvm_pageout",
@@ -298,6 +306,7 @@ def test_the_page_daemon_is_pure_unless_it_refills_with_waitok() -> None:
 SERVED = "a pool's waiter is served"
 
 
+@breaks("a pool's waiter is served")
 @fact(
     "While the queue of a pool's requests is served it looks empty, so that a put serves nobody",
     "subr_pool.c 1.242 pool_runqueue, pool_put",
@@ -340,6 +349,7 @@ def holder_waits_for_memory(fix: str, **params: Any) -> Machine:
     return m
 
 
+@breaks("no memory deadlock through kernel_map")
 def test_a_holder_of_the_map_and_the_daemon_can_wait_for_each_other() -> None:
     """Planted: somebody sleeps for memory under the map's lock, and a daemon that needs it."""
     assert broken(fault_under_contention(), NO_DEADLOCK) == set()
@@ -372,6 +382,7 @@ def dry(entries: int, **params: Any) -> Machine:
     return m
 
 
+@breaks("the one-page stock is refilled")
 @fact(
     "The stock's thread needs map entries, whose pages need addresses of the stock",
     "uvm_km.c 1.157 uvm_km_thread, uvm_map.c 1.346 uvm_mapent_alloc",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from breaks import breaks
 from stories import judged
 from worlds import boot, run, search
 
@@ -31,6 +32,7 @@ def verdict(name: str, situation: str, fix: str = "populate", **params: object) 
     return cell.kind or cell.verdict
 
 
+@breaks("justified kill")
 def test_a_kill_is_justified_unless_swap_is_taken_for_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: swap is always full."""
     assert verdict("justified kill", "contention") == "holds"
@@ -38,6 +40,7 @@ def test_a_kill_is_justified_unless_swap_is_taken_for_full(monkeypatch: pytest.M
     assert verdict("justified kill", "contention") == "unjustified-kill"
 
 
+@breaks("KVA exhaustion is diagnosed")
 def test_exhausted_addresses_are_diagnosed_where_a_failure_is_an_error() -> None:
     """With swap full the fault gets ENOMEM, wrong as that is; with room it is told nothing."""
     name = "KVA exhaustion is diagnosed"
@@ -45,6 +48,7 @@ def test_exhausted_addresses_are_diagnosed_where_a_failure_is_an_error() -> None
     assert verdict(name, "kva") == "deadlock"
 
 
+@breaks("nobody waits for what is there")
 def test_who_waits_for_the_wrong_thing_waits_for_what_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -78,6 +82,7 @@ def test_a_hang_found_for_a_property_shows_it_when_it_is_followed_again(
     assert (again.again, again.token.property) == (True, verdict.property)
 
 
+@breaks("no use after free")
 def test_a_space_freed_by_the_first_thread_is_used_after_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,6 +98,7 @@ def test_a_space_freed_by_the_first_thread_is_used_after_free(
     assert verdict("no use after free", "teardown") == "use-after-free"
 
 
+@breaks("populated is not mapped")
 def test_a_lookup_that_only_tests_the_slot_takes_populated_for_mapped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -109,6 +115,7 @@ def test_a_lookup_that_only_tests_the_slot_takes_populated_for_mapped(
     assert verdict("populated is not mapped", "churn") == "invariant"
 
 
+@breaks("no leak")
 def test_a_descriptor_that_is_not_given_back_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: put_pted forgets the pool."""
     assert verdict("no leak", "teardown") == "holds"
@@ -121,6 +128,7 @@ def test_a_descriptor_that_is_not_given_back_is_a_leak(monkeypatch: pytest.Monke
     assert verdict("no leak", "teardown") == "leak"
 
 
+@breaks("no panic with CANFAIL")
 def test_a_failure_that_panics_although_it_may_not_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,6 +144,7 @@ def test_a_failure_that_panics_although_it_may_not_is_found(
     assert verdict("no panic with CANFAIL", "contention") == "panic"
 
 
+@breaks("no leak")
 def test_a_slot_of_swap_that_is_not_given_back_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the end of a process forgets what it had on swap."""
 
@@ -190,6 +199,7 @@ def broken(*names: str, **params: object) -> set[str]:
     return {wrong.property for wrong in search(m.finish()).violations if wrong.judged}
 
 
+@breaks("no stale map data")
 def test_a_relock_that_always_succeeds_uses_stale_map_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: uvmfault_relock does not compare timestamps."""
     assert broken("no stale map data") == set()
@@ -203,6 +213,7 @@ def test_a_relock_that_always_succeeds_uses_stale_map_data(monkeypatch: pytest.M
     assert broken("no stale map data") == {"no stale map data"}
 
 
+@breaks("a timestamp tells of every writer")
 def test_a_write_lock_without_a_new_timestamp_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: vm_map_lock forgets to bump."""
     name = "a timestamp tells of every writer"
@@ -216,6 +227,7 @@ def test_a_write_lock_without_a_new_timestamp_is_noticed(monkeypatch: pytest.Mon
     assert broken(name) == {name}
 
 
+@breaks("a timestamp tells of every writer")
 def test_a_relock_that_fails_for_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: a timestamp is never the same."""
     name = "a timestamp tells of every writer"
@@ -223,6 +235,7 @@ def test_a_relock_that_fails_for_nothing_is_noticed(monkeypatch: pytest.MonkeyPa
     assert broken(name) == {name}
 
 
+@breaks("pages stay whole")
 def test_a_fork_that_leaves_the_parent_its_right_to_write_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -237,6 +250,7 @@ def test_a_fork_that_leaves_the_parent_its_right_to_write_is_noticed(
     assert cell("pages stay whole", "fork_meanwhile") == "invariant"
 
 
+@breaks("pages stay whole")
 def test_a_promotion_that_forgets_to_copy_loses_what_was_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -259,6 +273,7 @@ def test_a_promotion_that_forgets_to_copy_loses_what_was_written(
     assert run(m.finish()).outcome.message == "parent read 2 at 0x200000, and should find 3"
 
 
+@breaks("pages stay whole")
 def test_a_copy_that_the_old_mapping_survives_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: a copy that cannot be mapped leaves the process with the page of the other."""
     enter = Pmap.pmap_enter
@@ -281,6 +296,7 @@ def test_a_copy_that_the_old_mapping_survives_is_noticed(monkeypatch: pytest.Mon
     assert any("maps page" in message for message in messages)
 
 
+@breaks("ends")
 def test_a_waiter_for_a_busy_page_that_is_forgotten_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -296,9 +312,43 @@ def test_a_waiter_for_a_busy_page_that_is_forgotten_hangs(
     assert judged("file_page", "wait").cell(("ends",)).kind == "lost-wakeup"
 
 
+@breaks("neighbours do no harm")
 def test_a_neighbour_can_cost_a_process_its_life() -> None:
     """No plant is needed: with no swap left, and the last descriptor spent ahead."""
     name = "neighbours do no harm"
     assert cell(name, "last_descriptor", neighbours=1, swap_pages=0) == "invariant"
     assert cell(name, "last_descriptor", neighbours=1) == "holds"
     assert cell(name, "last_descriptor", neighbours=0, swap_pages=0) == "holds"
+
+
+# --- locks that are held where they must not be -----------------------------------------------
+
+
+@breaks("no sleep under a mutex")
+def test_a_table_that_is_asked_for_with_waitok_under_the_mutex_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: pmap_enter's request may sleep."""
+    name, ask = "no sleep under a mutex", PmapPools.ask_vp
+    assert verdict(name, "contention") == "holds"
+
+    @procedure
+    async def waits(self: PmapPools, waitok: bool) -> object:
+        return await ask(self, True)
+
+    monkeypatch.setattr(PmapPools, "ask_vp", waits)
+    assert verdict(name, "contention") == "sleep-under-mutex"
+
+
+@breaks("no lock is held at a wait")
+def test_a_fault_that_waits_with_its_map_locked_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: uvmfault_unlockall forgets the map."""
+    name = "no lock is held at a wait"
+    assert verdict(name, "contention") == "holds"
+
+    @procedure
+    async def unlock(self: UserMap) -> None:
+        pass
+
+    monkeypatch.setattr(UserMap, "unlock", unlock)
+    assert verdict(name, "contention") == "wait-under-lock"

@@ -11,14 +11,16 @@ from kmodel.cli.options import as_json, print_json, styled
 
 @click.command("list")
 @click.option("--params", "with_params", is_flag=True, help="Also every parameter, with its range.")
+@click.option("--properties", is_flag=True, help="Also what a design is held against, by name.")
 @as_json
-def list_all(with_params: bool, as_json: bool) -> None:
+def list_all(with_params: bool, properties: bool, as_json: bool) -> None:
     """Scenarios, fixes, situations and strategies, with one line each.
 
     \b
     Examples:
       kmodel list
       kmodel list --params
+      kmodel list --properties
     """
     found = _found()
     if as_json:
@@ -27,6 +29,11 @@ def list_all(with_params: bool, as_json: bool) -> None:
     for title in ("scenarios", "fixes", "situations", "strategies", "searches"):
         click.echo(styled(title, bold=True))
         _lines(found[title])
+    if properties:
+        click.echo(
+            styled('properties (m.must("NAME") asks for one that is not always judged)', bold=True)
+        )
+        _lines(found["properties"])
     if with_params:
         click.echo(styled("parameters of every scenario (--set NAME=VALUE)", bold=True))
         _lines({p["name"]: _describe(p) for p in found["parameters"]["machine"]})
@@ -53,6 +60,7 @@ def _found() -> dict[str, Any]:
     from kmodel import fixes, situations, story
     from kmodel.explore.strategy import STRATEGIES
     from kmodel.param import KernelParams
+    from kmodel.properties import PROPERTIES
 
     scenarios = {name: story.load(name) for name in story.names()}
     return {
@@ -67,6 +75,7 @@ def _found() -> dict[str, Any]:
             "delay": "all schedules at most --bound delays away from round robin, safety only",
             "symmetric": "one of all states that differ in which like task is which, safety only",
         },
+        "properties": {name: one.sentence for name, one in PROPERTIES.items()},
         "parameters": {
             "machine": _params(attrs.fields(KernelParams)),
             "scenarios": {n: _params(attrs.fields(s.own)) for n, s in scenarios.items()},

@@ -1,6 +1,7 @@
 """What must hold of page tables, each broken on purpose once, and found."""
 
 import pytest
+from breaks import breaks
 from facts import fact
 from pmaps import FAR, NEAR, VA, pmap
 from worlds import alone, boot, run, search
@@ -50,6 +51,7 @@ def test_the_kernel_itself_breaks_none_of_them_where_nothing_fails(levels, how):
     assert broken(*ALL, levels=levels, **how) == set()
 
 
+@breaks("populated is not mapped")
 @fact("A populated address is on no pv list", "pmap.c 1.113 pmap_remove_pted")
 def test_a_descriptor_that_stays_on_its_pages_list_is_found(monkeypatch):
     """Planted: nobody unhooks it, and populate takes it from the pool again."""
@@ -62,6 +64,7 @@ def test_a_descriptor_that_stays_on_its_pages_list_is_found(monkeypatch):
     assert broken(NOT_MAPPED, pv_lists=True, pted_stock=4) == {NOT_MAPPED}
 
 
+@breaks("one installer per slot")
 def test_a_descriptor_in_two_slots_is_found(monkeypatch):
     """Planted: linking takes the neighbouring slot as well."""
     link = Tables.link
@@ -76,6 +79,7 @@ def test_a_descriptor_in_two_slots_is_found(monkeypatch):
     assert broken(ONE_INSTALLER) == {ONE_INSTALLER}
 
 
+@breaks("one installer per slot")
 def test_a_descriptor_that_is_freed_in_its_slot_is_found(monkeypatch):
     """Planted: it goes back to its pool, and the slot keeps it."""
 
@@ -87,6 +91,7 @@ def test_a_descriptor_that_is_freed_in_its_slot_is_found(monkeypatch):
     assert ONE_INSTALLER in broken(ONE_INSTALLER)
 
 
+@breaks("pool conservation")
 @pytest.mark.parametrize("what", ["put_vp", "put_pted"])
 def test_what_is_not_given_back_to_its_pool_is_found(monkeypatch, what):
     """Planted: populate's leftovers, and what remove frees, are forgotten."""
@@ -99,6 +104,7 @@ def test_what_is_not_given_back_to_its_pool_is_found(monkeypatch, what):
     assert broken(CONSERVED) == {CONSERVED}
 
 
+@breaks("resident count exact")
 @fact("A failed pmap_enter leaves resident_count one too high", "pmap.c 1.113 pmap_enter")
 def test_the_count_is_exact_but_for_failures():
     """The kernel's own slip, under its name; counted after the allocation there is none."""
@@ -134,6 +140,7 @@ def test_waste_is_what_maps_nothing():
     assert alone(m.world, work) == [(1, 2), (0, 0), (0, 1), (0, 0)]
 
 
+@breaks("bounded waste")
 @fact(
     "What populate leaves over stays until pmap_destroy: a descriptor an address, and tables",
     "pmap.c 1.113 pmap_remove, pmap_destroy",

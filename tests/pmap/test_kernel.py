@@ -1,6 +1,7 @@
 """The kernel's own pmap: what is preallocated, what grows, what panics, what is never taken."""
 
 import pytest
+from breaks import breaks
 from facts import fact
 from pmaps import VA, out, pmap
 from worlds import alone, at_end, done, marks, panics, run, search, stuck
@@ -94,6 +95,7 @@ def test_a_fault_on_kernel_map_takes_nothing(pv_lists):
     assert found.named("pool.get") == []
 
 
+@breaks("the kernel's pmap allocates nothing")
 def test_a_kernel_pmap_that_takes_from_pools_is_found(monkeypatch):
     """Planted: it makes what is missing as a process's pmap does."""
     monkeypatch.setattr(KernelPmap, "_new_pted", Pmap._new_pted)

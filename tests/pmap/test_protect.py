@@ -1,6 +1,7 @@
 """Taking rights from mappings: by address, and by page over all pmaps."""
 
 import pytest
+from breaks import breaks
 from facts import fact
 from pmaps import FAR, NEAR, VA, out, pmap, slot
 from stories import judged
@@ -283,6 +284,7 @@ def test_removing_the_mappings_of_a_page_disturbs_nobody(other):
     assert protected("none", other) == set()
 
 
+@breaks("no right but the mapping's")
 @pytest.mark.parametrize(
     ("other", "found"),
     [

@@ -1,6 +1,7 @@
 """Freeing tables before their pmap is destroyed, which no kernel here does: what it breaks."""
 
 import pytest
+from breaks import breaks
 from facts import fact
 from pmaps import DISTANT, FAR, NEAR, VA, out, pmap, slot
 from stories import judged
@@ -71,6 +72,7 @@ def test_over_a_window_no_table_goes_if_only_the_last_level_does(levels, how):
     assert at_end(graph, lambda: slot(pm, VA)) == {Slot.POPULATED}
 
 
+@breaks("no use after free over windows")
 @pytest.mark.parametrize("levels", [3, 4])
 def test_over_a_window_a_table_above_the_last_is_used_after_free(levels):
     """The parent was read before the window and is used after it."""
