@@ -398,8 +398,8 @@ def test_list_names_what_there_is(call: Commands) -> None:
 
 
 def test_list_names_the_properties_with_a_sentence_each(call: Commands) -> None:
-    assert "no refault livelock" not in call("list").stdout
-    assert "no fair run restarts an unfinished fault" in call("list", "--properties").stdout
+    assert "no refault livelock" not in call("list").out
+    assert "no fair run restarts an unfinished fault" in call("list", "--properties").out
 
 
 def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
