@@ -82,7 +82,9 @@ class Names:
         """How to write the object of this name in an expression."""
         if name.isidentifier() and not keyword.iskeyword(name):
             return name
-        kind = _kinds(self.things[name])[-1]
+        kinds = _kinds(self.things[name])
+        said = [kind for kind in kinds if name.endswith(f" {kind}") or name.startswith(f"{kind} ")]
+        kind = (said or kinds)[-1]
         return f'{kind}("{name.removesuffix(f" {kind}").removeprefix(f"{kind} ")}")'
 
     def _unique(self, name: str) -> str:

@@ -284,8 +284,8 @@ def test_a_token_is_followed_past_an_edit_of_the_kernel(call: Commands, copied: 
     assert same.returncode == 1
     assert same.stdout.splitlines()[-1] == f"digest {document['digest']}"
     fault = str(copied / "kmodel" / "fault.py")
-    enter = "    await amap.am_lock.enter(True)\n"
-    rewritten(fault, enter, f"    await pause()\n{enter}")
+    enter = "        await entry.amap.am_lock.enter(upper)\n"
+    rewritten(fault, enter, f"        await pause()\n{enter}")
     rewritten(
         fault, "import Loop, operation, procedure", "import Loop, operation, pause, procedure"
     )

@@ -139,7 +139,7 @@ def test_what_a_target_cannot_use_goes_to_the_others() -> None:
     made.run()
     assert [one.target for one in made.troubles] == ["wrong"]
     assert made.tallies["few"].examples <= 4
-    assert made.tallies["many"].seconds > 4.5
+    assert made.tallies["many"].seconds > 2.5  # an equal share of the 6 s would be 2
 
 
 def test_a_bug_of_the_first_workload_of_each_turn_hides_no_other() -> None:

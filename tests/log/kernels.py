@@ -14,6 +14,8 @@ from kmodel.log.recorder import Recorder
 THREAD = "contended_kernel_map"
 """Here a run of every kind shows failures and waits; elsewhere it may end without."""
 
+NO_FAULT = {"page_protected", "populate_window"}
+"""Scenarios that call the pmap themselves."""
 CASES = [(scenario, fix) for scenario in story.names() for fix in fixes.names()]
 
 
