@@ -13,32 +13,30 @@ from typing import Any
 
 from kmodel import vmspace
 from kmodel.allocation import impure
+from kmodel.boot import Boot, cannot_be
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
+from kmodel.leak import Belongings
 from kmodel.pagedaemon import PageDaemon
 from kmodel.param import PAGE_SHIFT, PAGE_SIZE, STOCK_ITEMS, KernelParams, contradictions
 from kmodel.pmap.checks import resident_drifts
 from kmodel.pmap.kernel import KernelPmap
 from kmodel.pmap.pools import PmapPools
-from kmodel.pmap.pte import Pted, Vp
 from kmodel.pmap.pv import PvLists
 from kmodel.point import Task
 from kmodel.properties import PURE, add_check
 from kmodel.settings import UsageError
 from kmodel.sync.parking import park
-from kmodel.vm.amap import Amap, AmapPool
+from kmodel.vm.amap import Amap
 from kmodel.vm.anon import Anon, AnonPool, Anons
-from kmodel.vm.km import KernelMemory, SinglePages
+from kmodel.vm.km import KernelMemory
 from kmodel.vm.kmap import KernelMap
-from kmodel.vm.kmem import KmemPages
 from kmodel.vm.kmstock import THREAD, KmStock
 from kmodel.vm.map import VM_MIN, MapEntry
 from kmodel.vm.object import BACKINGS, ObjectPage, UvmObject
 from kmodel.vm.physmem import DAEMON, PhysMem
-from kmodel.vm.pool import Pool
 from kmodel.vm.poolgc import PoolGc
 from kmodel.vm.swap import Swap
-from kmodel.vm.wrapper import WrapperPool
 from kmodel.world import World
 
 
@@ -50,11 +48,6 @@ class Machine:
         if wrong:
             raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
         self.params, self.world = params, world or World()
-        self._spaces: list[Space] = []
-        self._owners: list[Anons] = []
-        self._amaps: list[Amap] = []
-        self._objects: list[UvmObject] = []
-        self._others_on_swap = params.swap_used
         self._collector: PoolGc | None = None
         with self.world:
             self.physmem = PhysMem(params)
@@ -65,8 +58,10 @@ class Machine:
             anons = AnonPool(self._km.single(STOCK_ITEMS))
             swap = Swap(params)
             self.kernel = Kernel(params, self.physmem, swap, self._km, anons, pools, fix)
-        self._boot()
-        self._standing_checks()
+        self._given = Belongings(self.kernel, others_on_swap=params.swap_used)
+        self._boot = Boot(self.kernel)
+        self._boot.stocks()
+        self.world.check("no leak", self._leak, when="end", kind="leak")
 
     @property
     def kernel_map(self) -> KernelMap:
@@ -75,7 +70,7 @@ class Machine:
     def process(self, name: str | None = None, threads: int = 0) -> Space:
         """A process: one anonymous mapping over its whole address space, an empty pmap.
         ``threads`` of it will ``exit``, and the last of those frees it."""
-        name = name or f"p{len(self._spaces)}"
+        name = name or f"p{len(self._given.spaces)}"
         with self.world:
             anons = self._anons(name)
             amap = self._amap(anons)
@@ -89,7 +84,7 @@ class Machine:
         """A process that ``parent`` has yet to fork; its threads wait for that with ``begin``.
         Made once all that ``parent`` maps is mapped."""
         self._amap_pool()
-        name = name or f"p{len(self._spaces)}"
+        name = name or f"p{len(self._given.spaces)}"
         first, *rest = [self._forked_entry(entry) for entry in parent.map.entries]
         space = self._space(name, first, threads)
         space.map.entries = (first, *rest)
@@ -122,20 +117,20 @@ class Machine:
                 f"an object of {pages} pages of {backing!r}: it needs one page at least, of "
                 f"one of {', '.join(BACKINGS)}."
             )
-        p, cache, name = self.params, self._km.cache, name or f"obj{len(self._objects)}"
+        p, cache, name = self.params, self._km.cache, name or f"obj{len(self._given.objects)}"
         with self.world:
             made = UvmObject(name, pages, backing, p.rwlock, cache, self.kernel.contents)
-        self._objects.append(made)
+        self._given.objects.append(made)
         return made
 
     def cached(self, uobj: UvmObject, index: int, *mapped: Space) -> None:
         """A page of the object is resident already, and ``mapped`` by those processes."""
         if not 0 <= index < uobj.npages:
             raise UsageError(f"{uobj.name} has pages 0 to {uobj.npages - 1}, and no page {index}.")
-        page = self._boot_page()
+        page = self._boot.page()
         for space in mapped:
             (entry,) = [one for one in space.map.entries if one.uobj is uobj]
-            self._boot_map(space, entry.start + (index << PAGE_SHIFT), page)
+            self._boot.map(space, entry.start + (index << PAGE_SHIFT), page)
         uobj.memq[index] = ObjectPage(page)
         if uobj.backing == "file":
             self.kernel.contents.store(page, index)
@@ -172,15 +167,13 @@ class Machine:
         """Of the free pages all but so many are somebody else's, for good."""
         rest = self.physmem.nfree() - pages
         if rest < 0:
-            raise UsageError(
-                f"Parameters that cannot be: fewer than {pages} pages left; raise npages"
-            )
+            cannot_be(f"fewer than {pages} pages left; raise npages")
         self.physmem.others += len(self.physmem.take(rest))
 
     async def cut_short(self, uobj: UvmObject, index: int) -> None:
         """A thread takes a page away from an object (truncation): it is unmapped everywhere, and
         freed, unless somebody has it in hand; then by whoever that is."""
-        await vmspace.cut_short(self.kernel, uobj, index, tuple(self._spaces))
+        await vmspace.cut_short(self.kernel, uobj, index, tuple(self._given.spaces))
 
     def watch_contents(self) -> None:
         """Remember what threads ``store``, so that it can be asked for again."""
@@ -189,19 +182,19 @@ class Machine:
     def resident(self, space: Space, va: int, *, mapped: bool = False) -> None:
         """The process has touched ``va`` already: its page is there, on the queues, and
         ``mapped``, or no longer mapped (inactive)."""
-        anon = self._boot_anon()
-        page = self._boot_page()
+        anon = self._boot.anon()
+        page = self._boot.page()
         space.map.amap.install(va >> PAGE_SHIFT, Anon(anon, page, queued=True))
         if mapped:
-            self._boot_map(space, va, page)
+            self._boot.map(space, va, page)
 
     def on_swap(self, space: Space, va: int) -> None:
         """The process has touched ``va`` already, and its page is on swap alone. The slot is
         one of ``swap_used``."""
-        self._others_on_swap -= 1
-        if self._others_on_swap < 0:
-            raise UsageError("Parameters that cannot be: nothing is on swap yet; raise swap_used")
-        space.map.amap.install(va >> PAGE_SHIFT, Anon(self._boot_anon(), None))
+        self._given.others_on_swap -= 1
+        if self._given.others_on_swap < 0:
+            cannot_be("nothing is on swap yet; raise swap_used")
+        space.map.amap.install(va >> PAGE_SHIFT, Anon(self._boot.anon(), None))
 
     def know_mappings(self) -> None:
         """Pages know where they are mapped, as with ``pv_lists=true``. Before any process."""
@@ -213,7 +206,7 @@ class Machine:
     def must(self, *names: str) -> None:
         """Ask for properties of ``properties.PROPERTIES`` that are checks of states."""
         for name in names:
-            add_check(name, self.world, self.kernel, tuple(self._spaces))
+            add_check(name, self.world, self.kernel, tuple(self._given.spaces))
 
     def cpu(self, name: str, start: Any, *args: Any) -> Task:
         """Put a thread that must end on a CPU of its own."""
@@ -241,11 +234,11 @@ class Machine:
         if self.params.fragmented:
             self.physmem.fragment()
         with self.world:
-            daemon = PageDaemon(self.kernel, tuple(self._owners), tuple(self._spaces))
+            daemon = PageDaemon(self.kernel, tuple(self._given.owners), tuple(self._given.spaces))
         self._start_threads()
         self.world.task(DAEMON, daemon.uvm_pageout, obliged=False, daemon=True)
         if self.kernel.fix.daemon_step is not None:
-            check = partial(impure, self.kernel, tuple(self._spaces))
+            check = partial(impure, self.kernel, tuple(self._given.spaces))
             self.world.check(PURE, check, judged=False)
         if self.params.pageout:
             self.world.task("aiodoned", daemon.uvm_aiodone_daemon, obliged=False, daemon=True)
@@ -271,7 +264,7 @@ class Machine:
         """A task that lets so many seconds pass in all, ``at_once`` a step."""
         clock = self._km.clock
         if clock is None:
-            raise UsageError("Parameters that cannot be: no time passes; set pool_recycle=true")
+            cannot_be("no time passes; set pool_recycle=true")
         return self.world.task(name, clock.passing, seconds, at_once)
 
     def _enter_kernel(self, pools: PmapPools) -> None:
@@ -279,62 +272,22 @@ class Machine:
         pmap = KernelPmap(self.params, pools, self.physmem, self.kernel_map.npages)
         pools.kernel = self._km.pmap = self.kernel_map.pmap = pmap  # type: ignore[misc]
 
-    def _boot(self) -> None:
-        p, pools = self.params, self.kernel.pmap_pools
-        self._prime(self._km.entries, p.entry_stock)
-        self._prime(pools.headers, p.header_stock)
-        self._prime(pools.pted_pool, p.pted_stock)
-        self._prime(self.kernel.anons.pool, p.anon_stock)
-        # a wrapper keeps no item, so it has no stock
-        for _ in range(0 if isinstance(pools.vp_pool, WrapperPool) else p.vp_stock):
-            vp = self._boot_vp()
-            vp.live = False
-            pools.vp_pool.prime((vp.address,))
-            pools.vp_pool.nout -= 1
-        for pool in (pools.pted_pool, pools.vp_pool):
-            if pool.idle is not None:
-                pool.idle.least = p.pool_lowat
-
-    def _prime(self, pool: Pool, stock: int) -> None:
-        """Give ``pool`` whole pages until it has ``stock`` free items."""
-        while len(pool.free) < stock:
-            allocator = pool.allocator
-            assert isinstance(allocator, SinglePages)
-            items = allocator.boot()
-            if items is None:
-                raise UsageError(
-                    "Parameters that cannot be: "
-                    f"{pool.name}: no page or address left at boot for {stock} items; "
-                    "raise km_pages or npages"
-                )
-            pool.prime(items)
-
-    def _boot_vp(self) -> Vp:
-        """A table page, taken as pool_get would, with nobody to wait for."""
-        vp = self.kernel.pmap_pools.boot_vp()
-        if vp is None:
-            raise UsageError(
-                "Parameters that cannot be: no room at boot for a page-table page; raise "
-                "kva_pages, npages, entry_stock or header_stock"
-            )
-        return vp
-
     def _space(self, name: str, first: MapEntry, threads: int) -> Space:
         with self.world:
             space = Space(self.kernel, name, first, threads)
-            space.pmap.top = self._boot_vp()
-        self._spaces.append(space)
+            space.pmap.top = self._boot.vp()
+        self._given.spaces.append(space)
         self._check_space(space)
         return space
 
     def _anons(self, name: str) -> Anons:
         made = Anons(name, self.params.rwlock)
-        self._owners.append(made)
+        self._given.owners.append(made)
         return made
 
     def _amap(self, anons: Anons) -> Amap:
         made = Amap(anons, chunked=self.params.amap_chunks)
-        self._amaps.append(made)
+        self._given.amaps.append(made)
         return made
 
     def _forked_entry(self, old: MapEntry) -> MapEntry:
@@ -357,49 +310,7 @@ class Machine:
         """This story has amaps or chunks to be allocated."""
         if self.kernel.amaps is None:
             with self.world:
-                single = self._km.single
-                self.kernel.amaps = AmapPool(single(STOCK_ITEMS), single(STOCK_ITEMS))
-            self._prime(self.kernel.amaps.amaps, self.params.amap_stock)
-            if self.params.amap_chunks:
-                self._prime(self.kernel.amaps.chunks, self.params.chunk_stock)
-
-    def _boot_page(self) -> int:
-        if not self.physmem.nfree():
-            raise UsageError("Parameters that cannot be: no page left at boot; raise npages")
-        (page,) = self.physmem.take(1)
-        return page
-
-    def _boot_anon(self) -> int:
-        pool = self.kernel.anons.pool
-        if not pool.free:
-            raise UsageError("Parameters that cannot be: no anon left at boot; raise anon_stock")
-        return pool.boot_take()
-
-    def _boot_map(self, space: Space, va: int, page: int) -> None:
-        """pmap_enter, with nobody to wait for."""
-        pools, vp = self.kernel.pmap_pools, space.pmap.top
-        assert vp is not None
-        for level in range(4 - self.params.levels, 3):
-            child = space.pmap.table(vp, va, level)
-            if child is None:
-                child = self._boot_vp()
-                space.pmap.link(vp, va, level, child)
-            vp = child
-        if not (pools.inline or pools.pted_pool.free):
-            raise UsageError(
-                "Parameters that cannot be: no descriptor left at boot; raise pted_stock"
-            )
-        pted = vp.spare() if pools.inline else pools.pted(pools.pted_pool.boot_take())
-        pted.live, pted.pte = True, (page, True)
-        space.pmap.link(vp, va, 3, pted)
-        space.pmap.resident_count += 1
-        if pools.pv is not None:
-            pools.pv.boot(page, space.pmap, va, pted)
-        if space.pmap.mmu is not None:
-            space.pmap.mmu.boot(va, page, True)
-
-    def _standing_checks(self) -> None:
-        self.world.check("no leak", self._leak, when="end", kind="leak")
+                self.kernel.amaps = self._boot.amap_pools()
 
     def _check_space(self, space: Space) -> None:
         self.world.check(
@@ -415,97 +326,19 @@ class Machine:
             kind="unjustified-kill",
         )
 
-    def _amaps_out(self) -> list[tuple[Pool, int, str]]:
-        """Items of the pools of amaps, and who should have them."""
-        if self.kernel.amaps is None:
-            return []
-        chunks = sum(len(amap.chunks.used) for amap in self._amaps)
-        items = sum(amap.item is not None for amap in self._amaps)
-        return [
-            (self.kernel.amaps.amaps, items, "amaps that somebody uses"),
-            (self.kernel.amaps.chunks, chunks, "chunks in amaps"),
-        ]
-
     def _leak(self) -> str | None:
-        """What is neither free nor where it belongs, once every obliged task is done.
-
-        A background task is cut there. While one holds a lock it is in the middle of
-        something, and nothing is said; one that holds an item without shows as a leak (but
-        for the kernel's own threads).
-        """
+        """A leak, at the end. A background task is cut there. While one holds a lock it is in the
+        middle of something, and nothing is said; one that holds an item without shows as a leak
+        (but for the kernel's own threads)."""
         if any(task.cpu.held for task in self.world.tasks if not task.obliged):
             return None
-        if self._collector is not None and self._collector.at_work:
+        stock = self._km.kmpages
+        at_work = isinstance(stock, KmStock) and stock.at_work
+        if at_work or (self._collector is not None and self._collector.at_work):
             return None
-        if isinstance(self._km.kmpages, KmStock) and self._km.kmpages.at_work:
-            return None
-        vps = pteds = 0
-        for space in self._spaces:
-            tables, descriptors = _count(space.pmap.top)
-            vps, pteds = vps + tables, pteds + descriptors
-        owned = [anon for owner in self._owners for _, anon in owner.members.used]
-        paged = sum(len(uobj.memq.used) for uobj in self._objects)
-        resident = paged + sum(anon.page is not None for anon in owned)
-        slots = sum(anon.page is None or anon.busy for anon in owned)
-        ranges = sum(1 for pages in self._km.backing if pages is not None)
-        if isinstance(self._km.kmpages, KmStock):
-            ranges += self._km.kmpages.with_entry()
-        pools, amaps = self.kernel.pmap_pools, self.kernel.amaps
-        headed = pools.memory.held() // 2 if pools.memory.headers is not None else 0
-        for pool, want, what in (
-            (pools.vp_pool, vps, "table pages linked"),
-            (pools.pted_pool, 0 if pools.inline else pteds, "descriptors linked"),
-            (self.kernel.anons.pool, len(owned), "anons in amaps"),
-            (self._km.entries, ranges, "ranges in kernel_map"),
-            (pools.headers, headed, "pool pages with a header"),
-            *self._amaps_out(),
-        ):
-            out = pool.nout - (pool.cache.held() if pool.cache else 0)
-            if out != want:
-                return f"{pool.name}: {out} items are out, and there are {want} {what}"
-        singles = sum(
-            -(-(len(pool.free) + pool.nout) // pool.allocator.items)
-            for pool in (
-                *(pools.pted_pool, self.kernel.anons.pool, self._km.entries, pools.headers),
-                *((amaps.amaps, amaps.chunks) if amaps is not None else ()),
-            )
-            if isinstance(pool.allocator, SinglePages)
-        )
-        behind = pools.memory.held() + self._km.cache.held() + singles
-        if isinstance(pools.memory, KmemPages) and pools.memory.map.entries is not None:
-            behind += pools.memory.map.entries.pages
-        if isinstance(self._km.kmpages, KmStock):
-            behind += len(self._km.kmpages.queued)
-        grown = pools.kernel.taken if pools.kernel is not None else 0
-        used = self.physmem.others + behind + resident + grown
-        if self.physmem.npages - self.physmem.nfree() != used:
-            return (
-                f"{self.physmem.npages - self.physmem.nfree()} pages are taken, and {used} are "
-                "accounted for"
-            )
-        busy = [uobj.name for uobj in self._objects for _, page in uobj.memq.used if page.busy]
-        if busy:
-            return f"a page of {busy[0]} is busy, and nobody has it in hand"
-        swap = self.kernel.swap
-        taken = swap.npages - swap.free - self._others_on_swap
-        if taken != slots:
-            return f"{taken} slots of swap are taken, and {slots} pages are there"
-        return None
+        return self._given.leak()
 
 
 def top_of(p: KernelParams) -> int:
     """Where a process's addresses end."""
     return 1 << (PAGE_SHIFT + 9 * p.levels)
-
-
-def _count(item: Vp | Pted | None) -> tuple[int, int]:
-    """Tables and descriptors at and below ``item``."""
-    if item is None:
-        return 0, 0
-    if isinstance(item, Pted):
-        return 0, 1
-    tables, descriptors = 1, 0
-    for _, child in item.slots.used:
-        below = _count(child)
-        tables, descriptors = tables + below[0], descriptors + below[1]
-    return tables, descriptors

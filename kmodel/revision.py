@@ -10,7 +10,7 @@ from typing import Final
 ROOMS: Final = (
     *("point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"),
     *("sync", "vm", "pmap", "fault", "uvmfault", "vmspace", "fixes", "pagedaemon"),
-    *("allocation", "properties", "machine"),
+    *("allocation", "boot", "leak", "properties", "machine"),
 )
 """The modules and packages whose text says what a step does. Not what loads a scenario,
 searches it or writes it down."""

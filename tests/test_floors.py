@@ -43,7 +43,8 @@ FLOORS = {
     "vm": 2,
     "pmap": 3,
     **dict.fromkeys(("fault", "uvmfault", "fixes", "pagedaemon", "vmspace"), 4),
-    **dict.fromkeys(("machine", "allocation", "properties", "settings", "situations", "story"), 5),
+    **dict.fromkeys(("machine", "boot", "leak", "allocation", "properties"), 5),
+    **dict.fromkeys(("settings", "situations", "story"), 5),
     **dict.fromkeys(FLOOR6, 6),
     **dict.fromkeys(("cli", "__main__", "fuzz", "testing"), 7),
 }

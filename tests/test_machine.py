@@ -197,11 +197,11 @@ async def lose_a_range(m, space):
 @pytest.mark.parametrize(
     ("lose", "names"),
     [
-        (lose_a_page, "pages are taken"),
-        (lose_an_anon, "anonpl pool: 1 items are out, and there are 0 anons in amaps"),
-        (lose_a_descriptor, "pted pool: 1 items are out, and there are 0 descriptors linked"),
-        (lose_a_table, "vp pool: 2 items are out, and there are 1 table pages linked"),
-        (lose_a_range, "vmmpekpl pool: 2 items are out, and there are 1 ranges in kernel_map"),
+        (lose_a_page, "pages taken"),
+        (lose_an_anon, "anonpl pool: items out: 1; anons in amaps: 0"),
+        (lose_a_descriptor, "pted pool: items out: 1; descriptors linked: 0"),
+        (lose_a_table, "vp pool: items out: 2; table pages linked: 1"),
+        (lose_a_range, "vmmpekpl pool: items out: 2; ranges in kernel_map: 1"),
     ],
 )
 def test_what_is_lost_is_a_leak(lose, names):
