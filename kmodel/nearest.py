@@ -18,7 +18,9 @@ from typing import Final
 import attrs
 
 from kmodel.case import Case
+from kmodel.explore.access import races
 from kmodel.explore.execution import Execution, run
+from kmodel.explore.judgement import RACE_FREE
 from kmodel.explore.lenient import Led
 from kmodel.explore.strategy import Replay
 from kmodel.log.recorder import Recorder
@@ -104,6 +106,9 @@ class Search:
             execution.close()
 
     def _good(self, execution: Execution) -> bool:
+        """Whether nothing races no run says of itself: that is looked for where it was found."""
+        if self._prop == RACE_FREE:
+            return not races(self._case.build(), bytes(execution.choices))
         return self._prop not in execution.findings
 
 

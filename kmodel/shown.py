@@ -9,6 +9,7 @@ import attrs
 
 import kmodel
 from kmodel.case import ASSUMPTIONS, Case
+from kmodel.explore.access import conflict
 from kmodel.explore.anchors import Labelled
 from kmodel.explore.execution import Execution, Outcome, Strategy, run
 from kmodel.explore.schedule import Token, TokenError, bare
@@ -18,7 +19,7 @@ from kmodel.explore.tree import Divergence
 from kmodel.log.reader import Reader
 from kmodel.log.recorder import Recorder, unable
 from kmodel.revision import revision
-from kmodel.verdict import Evidence, Finding, Verdict
+from kmodel.verdict import UNEVENTFUL, Evidence, Finding, Verdict
 
 
 def make_token(case: Case, finding: Finding, stem: bytes, loop: bytes) -> Token:
@@ -52,8 +53,8 @@ class Shown:
     """A token being run again, on whichever host.
 
     ``execution`` and ``strategy`` are for the host; ``close`` checks that a lasso's
-    loop came back to where it began, and returns the digest. A ``whole`` run, from a
-    log, ends as it did then and not because its token says so.
+    loop came back to where it began, and returns the digest; ``shows`` is then the verdict.
+    A ``whole`` run, from a log, ends as it did then and not because its token says so.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Shown:
         keep: bool = False,
         whole: bool = False,
     ) -> None:
+        self._case, self._token = case, token
         stem, loop = token.schedule()
         world = case.build()
         header = case.header(world, "replay", None, token.word())
@@ -74,6 +76,7 @@ class Shown:
         self.strategy = Replay(stem + loop, len(stem) if loop else -1, self._loop_begins)
         # a whole run that came to a deadlock is to find that out for itself
         self.max_steps = len(stem) + len(loop) + (whole and token.kind == "deadlock")
+        self.shows: Outcome | None = None
         self._before: tuple[Any, ...] | None = None
 
     def _loop_begins(self) -> None:
@@ -82,7 +85,30 @@ class Shown:
     def close(self, outcome: Outcome) -> str:
         if self._before is not None and snapshot(self.execution) != self._before:
             raise Divergence("the loop of a lasso did not come back to where it began")
-        return self.recorder.close(outcome, unable(self.execution))
+        self.shows = self._judged(outcome)
+        return self.recorder.close(outcome, unable(self.execution), self.shows)
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        """What the run was found for, which may be judged beside it: a race breaks no step of
+        it, nor does a check that is not judged. Whatever broke the run itself comes first."""
+        token, findings = self._token, self.execution.findings
+        if token.kind in UNEVENTFUL or outcome.kind not in (UNEVENTFUL[0], token.kind):
+            return outcome
+        message, culprits = outcome.message or findings.get(token.property, ""), outcome.culprits
+        if token.kind == "data-race":
+            choices = bytes(self.execution.choices)
+            if found := conflict(self._case.build(), choices):
+                names = [token.tasks[access.task] for access in found]
+                where = found[1].location
+                message = f"{' and '.join(names)} touch {where} with nothing to order them"
+                culprits = (where, *names)
+        return attrs.evolve(
+            outcome,
+            kind=token.kind,
+            property=outcome.property or token.property,
+            message=message,
+            culprits=culprits,
+        )
 
 
 def show(case: Case, token: Token, whole: bool = False) -> str:
@@ -105,8 +131,8 @@ def run_again(shown: Shown, strategy: Strategy) -> str:
 
 def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:
     """The verdict document of a replayed run: what the token says it shows."""
-    execution = shown.execution
-    assert execution.outcome is not None
+    execution, outcome = shown.execution, shown.shows
+    assert outcome is not None
     return Verdict(
         scenario=token.scenario,
         params=case.params,
@@ -117,15 +143,15 @@ def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:
         verdict="inconclusive" if token.kind in ("done", "limit") else "violated",
         kind=None if token.kind in ("done", "limit") else token.kind,
         property=token.property,
-        message=execution.outcome.message or f"{token.kind}: {execution.waiting()}",
-        culprits=execution.outcome.culprits,
+        message=outcome.message or f"{token.kind}: {execution.waiting()}",
+        culprits=outcome.culprits,
         evidence=Evidence(
             complete=False,
             bound="replay",
             executions=1,
             states=0,
             traces=None,
-            steps=execution.outcome.steps,
+            steps=outcome.steps,
             assumptions=ASSUMPTIONS,
             seconds=0.0,
         ),

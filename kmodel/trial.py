@@ -13,6 +13,7 @@ import attrs
 
 from kmodel.case import Case
 from kmodel.explore.access import conflict
+from kmodel.explore.cycle import cycle
 from kmodel.explore.execution import Execution, deadlock_message, run
 from kmodel.explore.judgement import ENDS
 from kmodel.explore.moment import Moment, Watch
@@ -21,11 +22,8 @@ from kmodel.explore.schedule import Token
 from kmodel.explore.strategy import Replay, ReplayDiverged
 from kmodel.judge import RESTART
 from kmodel.properties import NO_LIVELOCK
-from kmodel.verdict import Finding
+from kmodel.verdict import UNEVENTFUL, Finding
 from kmodel.world import tested
-
-UNEVENTFUL: Final = ("done", "limit")
-"""Kinds of a run that breaks nothing: it came to its end, or was cut."""
 
 NEAR: Final = 6
 """Steps from the end of each of the last two blocks in which a race is looked for."""
@@ -203,10 +201,4 @@ def _circle(moment: Moment) -> list[int]:
     """Tasks that cannot step, each of which wants what the next one holds."""
     stuck = [task for task in range(len(moment.pending)) if task not in moment.able]
     ahead = {t: [one for _, who in moment.wanted(t) for one in who if one in stuck] for t in stuck}
-    for start in stuck:
-        way = [start]
-        while ahead[way[-1]] and ahead[way[-1]][0] not in way:
-            way.append(ahead[way[-1]][0])
-        if start in ahead[way[-1]]:
-            return way
-    return []
+    return cycle(ahead)

@@ -10,6 +10,9 @@ from kmodel.explore.severity import severity
 
 SCHEMA: Final = "kmodel.verdict/1"
 
+UNEVENTFUL: Final = ("done", "limit")
+"""Kinds of a run that breaks nothing: it came to its end, or was cut."""
+
 EXIT: Final = {"holds": 0, "violated": 1, "inconclusive": 4}
 
 

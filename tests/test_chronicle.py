@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import Any
 
 from kmodel.explain.chronicle import Chronicle, chronicle
+from kmodel.explain.deeds import ANSWERS, DEEDS
 from kmodel.log.record import Record
+from kmodel.log.vocabulary import words
 
 NAMES = ("A", "B", "K")
 
@@ -189,3 +192,123 @@ def test_where_the_records_stop_no_more_is_said_than_they_know() -> None:
         "B is asleep on map since step 3, holding amap; it is held by A (since step 0).",
         "K has ended, at step 4.",
     ]
+
+
+def test_a_mark_that_an_event_of_its_step_says_is_not_told() -> None:
+    """Before or after the event; by where it is said, not by what it says."""
+
+    def at(step: int, cpu: int, event: str, **more: Any) -> Record:
+        row = {"step": step, "seq": 0, "cpu": cpu, "task": NAMES[cpu], "event": event}
+        return Record.of(row | more)
+
+    found = chronicle(
+        [
+            at(0, 0, "mark", text="a fault was restarted"),
+            at(0, 0, "fault.restart", obj="p0", va="0x1"),
+            at(1, 0, "lock.try", obj="map", result=False),
+            at(1, 0, "mark", text="a get was refused"),
+            at(2, 0, "lock.try", obj="map", result=True),
+            at(2, 0, "mark", text="the map was had"),
+            at(3, 1, "fault.restart", obj="p0", va="0x2"),
+            at(4, 0, "mark", text="another step"),
+        ]
+    )
+    assert text(found) == (
+        "A begins its fault at 0x1 anew, at step 0.\n"
+        "For A the try of map is refused at step 1.\n"
+        "A at step 2: the map was had.\n"
+        "B begins its fault at 0x2 anew, at step 3.\n"
+        "A at step 4: another step."
+    )
+
+
+def test_the_check_that_a_run_ends_with_is_told_at_its_end() -> None:
+    """And not among what happened too; another one is."""
+    wrong = [
+        (0, "inv.violation", {"property": "few", "text": "too many"}),
+        (0, "inv.violation", {"property": "all", "text": "not all"}),
+    ]
+    found = told(*wrong)
+    found.feed(Record.of({"step": 2, "seq": 2, "event": "run.end", "property": "all"}))
+    assert text(found) == "At step 0 a check fails: too many."
+
+
+def test_one_that_is_woken_in_vain_is_told_by_whom_and_who_was_first() -> None:
+    """One release wakes two, and one of them finds the lock taken again."""
+    found = told(
+        lock(0, "acquire", "amap", True),
+        lock(1, "acquire", "amap", False),
+        lock(2, "acquire", "amap", False),
+        lock(0, "release", "amap"),
+        lock(1, "contended", "amap", True, cause=3),
+        lock(2, "contended", "amap", False, cause=3),
+    )
+    assert text(found).splitlines()[-1] == (
+        "A's release at step 3 wakes K in vain: at step 5 amap is not free (it is held by B "
+        "(since step 4))."
+    )
+
+
+def test_a_story_of_locks_alone_tells_who_held_which() -> None:
+    """And the wakeup that found nobody. Where more has happened, these are left out."""
+    few = [
+        lock(0, "acquire", "one", True),
+        lock(1, "acquire", "two", True),
+        (1, "chan.wakeup", {"obj": "c"}),
+        lock(0, "release", "one"),
+    ]
+    assert list(map(str, told(*few).happened())) == [
+        "A holds one from step 0 to 3.",
+        "B takes two at step 1 and keeps it.",
+        "B wakes c at step 2: nobody sleeps there.",
+    ]
+    found = told(*few)
+    assert list(map(str, found.happened())) == list(map(str, found.happened()))
+    faults = [(0, "fault.begin", {"obj": f"p{n}", "va": "0x1"}) for n in "abcdef"]
+    assert all(" faults at " in str(one) for one in told(*faults, *few).happened())
+
+
+def test_the_wakeup_that_a_sleeper_missed_is_always_told() -> None:
+    """However much has happened besides; not his own, nor that of another channel."""
+    faults = [(0, "fault.begin", {"obj": f"p{n}", "va": "0x1"}) for n in "abcdef"]
+    wake, sleep = (1, "chan.wakeup", {"obj": "c"}), (0, "chan.sleep", {"obj": "c", "mutex": "m"})
+    end = Record.of({"step": 9, "seq": 9, "event": "run.end", "outcome": "deadlock"})
+    missed = told(*faults, wake, sleep)
+    missed.feed(end)
+    assert "B wakes c at step 6: nobody sleeps there." in text(missed)
+    for other in (1, "chan.wakeup", {"obj": "d"}), (0, "chan.wakeup", {"obj": "c"}):
+        none = told(*faults, other, sleep)
+        none.feed(end)
+        assert "nobody sleeps there" not in text(none)
+
+
+def test_paging_is_told() -> None:
+    """Out, written, given back, and in again; that swap is not full is no news."""
+    found = told(
+        (2, "swap.full", {"obj": "swap", "result": False}),
+        (2, "page.out", {"obj": "p0", "va": "0x1", "page": 7}),
+        (1, "swap.written", {"obj": "swap"}),
+        (1, "page.free", {"pages": "7"}),
+        (0, "page.in", {"obj": "p0", "va": "0x1", "page": 9}),
+        (2, "swap.full", {"obj": "swap", "result": True}),
+        (0, "proc.exit", {"obj": "p0", "result": True}),
+    )
+    assert text(found).splitlines() == [
+        "K begins to page out page 7 of p0 at 0x1, at step 1.",
+        "B sees a write to swap done at step 2.",
+        "B frees page 7 at step 3.",
+        "A reads page 9 of p0 at 0x1 back from swap, at step 4.",
+        "K finds that swap is full, at step 5.",
+        "A leaves p0 at step 6, the last of its threads.",
+    ]
+
+
+def test_what_is_told_of_a_record_names_fields_that_it_has() -> None:
+    """By the schema, so that no sentence has a hole."""
+    known = {word.event: {field.name for field in word.fields} for word in words()}
+    for event, text in [
+        *((event, text) for event, (_, text) in DEEDS.items()),
+        *((event, text) for (event, _), (_, text) in ANSWERS.items()),
+    ]:
+        named = {name for _, name, _, _ in Formatter().parse(text) if name}
+        assert named <= known[event] | {"task", "step"}, event

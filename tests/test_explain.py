@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import stories
 from stories import judged
 from worlds import search
 
+from kmodel.case import Case
 from kmodel.event import say
 from kmodel.explain.decided import decided
 from kmodel.explain.ran import Ran
@@ -22,9 +25,10 @@ from kmodel.explore.liveness import Liveness
 from kmodel.explore.moment import Watch
 from kmodel.explore.race import races
 from kmodel.explore.schedule import Token, bare, parse
-from kmodel.explore.strategy import Replay
+from kmodel.explore.strategy import Replay, RoundRobin
 from kmodel.log.record import Header
-from kmodel.log.recorder import Recorder
+from kmodel.log.recorder import Recorder, unable
+from kmodel.log.stats import Stats
 from kmodel.panic import Panic
 from kmodel.point import Loop, curtask, operation, pause
 from kmodel.shared import Atomic, shared
@@ -89,8 +93,8 @@ class Counter:
 def test_a_deadlock_is_told_with_holders_and_the_cycle() -> None:
     """For each: what it waits for, who holds it since when; then the cycle."""
     assert of_hang(crosswise, "deadlock") == [
-        "A stands at mutex.enter two since step 1; two is held by B (since step 3).",
-        "B stands at mutex.enter one since step 3; one is held by A (since step 1).",
+        "A spins for two since step 3; two is held by B (since step 3).",
+        "B spins for one since step 3; one is held by A (since step 1).",
         "A waits for B, B waits for A: a cycle, and each keeps what the one before it needs.",
         "Nobody can step, so nobody will wake or release anything.",
     ]
@@ -144,7 +148,7 @@ class Event:
 def test_a_lost_wakeup_is_told_with_the_last_wakeup() -> None:
     """Who woke the channel, at which step, and that it was too early."""
     first, last = of_hang(lost, "lost-wakeup")
-    assert first.startswith("A stands at chan.woken chan since step ")
+    assert first.startswith("A is asleep on chan since step ")
     assert "; the last wakeup was B's at step " in first
     assert first.endswith(", before it slept; what it sleeps for is true, and nobody tells it.")
     assert last == "Nobody can step, so nobody will wake or release anything."
@@ -168,8 +172,8 @@ def test_a_sleeper_whom_nobody_has_woken_does_not_wait_for_its_interlock() -> No
         return put(world, wait, keep)
 
     first, second, *_ = told(build, "deadlock", bytes([0, 0, 0, 1, 1]))
-    assert first == "A stands at chan.woken chan since step 2; nobody ever woke it."
-    assert second.startswith("B stands at flag.wait flag")
+    assert first == "A is asleep on chan since step 2; nobody ever woke it."
+    assert second.startswith("B is stuck at flag.wait flag")
 
 
 def test_what_is_no_lock_and_no_channel_is_told_by_who_touched_it_last() -> None:
@@ -188,7 +192,7 @@ def test_what_is_no_lock_and_no_channel_is_told_by_who_touched_it_last() -> None
         return put(world, wait, look)
 
     assert of_hang(build, "deadlock") == [
-        "A stands at flag.wait flag since step 0; last there was flag.look by B at step 2.",
+        "A is stuck at flag.wait flag since step 0; last there was flag.look by B at step 2.",
         "Nobody can step, so nobody will wake or release anything.",
     ]
 
@@ -203,8 +207,7 @@ def test_a_holder_that_has_ended_is_told_to_have() -> None:
 
     (first, _) = told(build, "deadlock", bytes([0, 0, 1]))
     assert first == (
-        "B stands at mutex.enter lock since step 2; lock is held by A "
-        "(since step 1, and has ended)."
+        "B spins for lock since step 2; lock is held by A (since step 1, and has ended)."
     )
 
 
@@ -224,9 +227,7 @@ def test_a_deadlock_of_some_tells_that_the_others_cannot_help() -> None:
         return world
 
     sentences = of_hang(build, "deadlock")
-    assert [
-        one for one in sentences if one.startswith("A is blocked all along: it stands at mutex")
-    ]
+    assert [one for one in sentences if one.startswith("A is blocked all along: it spins for")]
     assert "C takes 1 of the steps." in sentences
     assert sentences[-2].startswith("A waits for B, B waits for A: a cycle")
     assert sentences[-1] == ("Whatever the others do from here on, A and B can never step again.")
@@ -521,6 +522,9 @@ def test_a_pair_is_told_with_both_steps() -> None:
     assert told_of(Search(Decisive(early, never, False), 1, False))[0].startswith(
         "Had A's `task.pause` (which it never came to) come before"
     )
+    stands = Done(0, "mutex.enter", "m", None, stands=True)
+    (line,) = told_of(Search(Decisive(early, stands, False), 1, False))
+    assert line.startswith("Had A's `mutex.enter m` (at which it stands in the end) come before")
     wrapped = Done(0, "lock.try", "map", 2, True)
     (line,) = told_of(Search(Decisive(early, wrapped, True, True), 1, False), loop=True)
     assert "`lock.try map` (step 2 of the next lap), in each lap, come before" in line
@@ -566,3 +570,96 @@ def test_the_pairs_of_the_kernel(fix: str) -> None:
         (line,) = seen[kind]
         assert line.startswith(f"Had {late}'s `{does}` (step "), line
         assert f" come before {early}'s `{did}" in line, line
+
+
+def barged() -> World:
+    """A sleeps on a lock, is woken, and finds it taken again."""
+    with World() as world:
+        lock, flag = rwlock("lock", "wake-all"), Event("flag")
+
+    async def wait() -> None:
+        await lock.enter(True)
+
+    async def keep(twice: bool) -> None:
+        await lock.enter(True)
+        if twice:
+            await lock.exit()
+            await lock.enter(True)
+        await flag.wait()
+
+    return put(world, wait, lambda: keep(True))
+
+
+@pytest.mark.parametrize(("build", "schedule"), [(barged, b"\1\1\0\0\1\1\0"), (crosswise, b"")])
+def test_a_story_and_the_numbers_say_the_same_since(build: Build, schedule: bytes) -> None:
+    """A sleeper waits from its first refusal, though it was woken in vain; a CPU spins from
+    where another took the mutex at which it stood."""
+    if not schedule:
+        (hang,) = Liveness(search(build())).hangs(WEAK)
+        schedule = hang.stem
+    first, *_ = told(build, "deadlock", schedule)
+    world = build()
+    names = tuple(map(str, world.tasks))
+    recorder = Recorder.start(Header(scenario="small", tasks=names), keep=True)
+    execution = Execution(world, recorder)
+    recorder.close(run(execution, Replay(schedule), 1000), unable(execution))
+    stats = Stats(names, {})
+    for record in recorder.records:
+        stats.add(record)
+    stats.close(recorder.records[-1])
+    (since,) = [kept.since for kept in stats.kept if kept.task == "A"]
+    assert since == 3
+    assert f" since step {since}; " in first
+
+
+# what is dropped
+
+DROPPED = '''"""A CPU faults and drops something; another faults and drops nothing."""
+from kmodel import Machine, scenario
+
+
+async def lose(m, space):
+    await space.fault(0x40_0000, write=True)
+    await DROP
+
+
+@scenario
+def dropped(m: Machine) -> None:
+    space = m.process()
+    m.cpu("A", space.fault(0x20_0000, write=True))
+    m.cpu("B", lose, m, space)
+'''
+DROPS: Final = {
+    "pted pool": "m.kernel.pmap_pools.pted_pool.get(True)",
+    "anonpl pool": "m.kernel.anons.uvm_analloc()",
+    "vp pool": "m.kernel.pmap_pools.vp_pool.get(True)",
+    "physical memory": "m.physmem.getpages(1, waitok=True, usereserve=False)",
+}
+
+
+@pytest.mark.parametrize("pool", DROPS)
+def test_a_leak_is_told_by_who_dropped_what(pool: str, tmp_path: Path) -> None:
+    """Of all that is out only what nothing refers to: the rest is linked, and in use."""
+    text = DROPPED.replace("DROP", DROPS[pool])
+    case = Case.of(stories.write(tmp_path, text), {}, None)
+    execution = Execution(case.build(), checks=True)
+    outcome = run(execution, RoundRobin(1), 500)
+    assert outcome.kind == "leak"
+    said = told(case.build, "leak", bytes(execution.choices), prop="no leak")
+    (one,) = [line for line in said if " took " in line]
+    assert one.startswith("B took ")
+    assert f" from {pool} at step " in one
+    assert one.endswith(" and has ended; it was not given back, and nothing refers to it.")
+
+
+def test_what_a_thread_that_goes_on_holds_is_not_called_dropped(tmp_path: Path) -> None:
+    """A background thread is cut where the others have ended."""
+    text = DROPPED.replace("DROP", DROPS["pted pool"] + "\n    while True:\n        await pause()")
+    text = text.replace("await space.fault(0x40_0000, write=True)\n    ", "")
+    text = text.replace('m.cpu("B"', 'm.background("B"').replace("import Ma", "import pause, Ma")
+    case = Case.of(stories.write(tmp_path, text), {}, None)
+    execution = Execution(case.build(), checks=True)
+    run(execution, RoundRobin(1), 500)
+    said = told(case.build, "leak", bytes(execution.choices), prop="no leak")
+    (one,) = [line for line in said if " took " in line]
+    assert one.endswith("nothing shared refers to it, so only B can hold it.")

@@ -9,10 +9,13 @@ import attrs
 import pytest
 import stories
 
+from kmodel.case import Case
+from kmodel.explore.execution import Execution
 from kmodel.explore.schedule import Token, TokenError, bare, parse
 from kmodel.refit import Refit, case_of, changed, refit, repeats
 from kmodel.settings import UsageError
 from kmodel.story import folder
+from kmodel.trial import Trial
 
 Edits = list[tuple[str, str]]
 
@@ -369,3 +372,55 @@ def test_each_thing_that_changed_is_named(tmp_path: Path, field: str) -> None:
     words = {"model": "model", "version": "version", "scenario_digest": "scenario"}
     assert words[field] in what
     assert changed(case, attrs.evolve(token, model="")) == ()
+
+
+BESIDE = '''"""A reader that sleeps for ever holds a lock beside the one that is in the cycle."""
+from kmodel import World, pause, scenario
+from kmodel.point import Loop
+from kmodel.sync.channel import Channel
+from kmodel.sync.mutex import Mutex
+from kmodel.sync.rwlock import rwlock
+
+
+async def doze(lock, chan, mutex):
+    await lock.enter(False)
+    await mutex.enter()
+    await chan.msleep(mutex)
+
+
+async def both(first, second, write):
+    await first.enter(write)
+    await second.enter(True)
+
+
+async def spin():
+    loop = Loop()
+    while True:
+        loop.head()
+        await pause()
+
+
+@scenario
+def beside(w: World) -> None:
+    lock, other = rwlock("lock", "wake-all"), rwlock("other", "wake-all")
+    w.task("D", doze, lock, Channel("chan"), Mutex("mutex"))
+    w.task("R", both, lock, other, False)
+    w.task("W", both, other, lock, True)
+    w.task("K", spin, obliged=False)
+'''
+
+
+def test_a_cycle_is_found_past_a_holder_that_is_in_none(tmp_path: Path) -> None:
+    """Of two readers the first sleeps for ever; the second is in the cycle."""
+    case = Case.of(stories.write(tmp_path, BESIDE), {}, None)
+    execution = Execution(case.build())
+    for task in b"\0\0\0\0\1\1\2\2\1\2":
+        execution.step(task)
+    stem = bytes(execution.choices)
+    names = ("D", "R", "W", "K")
+    token = Token(
+        "beside", {}, "", names, bare(stem), (), "", "lock-order", "lock order", "", "", ""
+    )
+    finding, *_ = Trial(case, token, execution).judged(stem, b"")
+    execution.close()
+    assert (finding.kind, finding.message) == ("lock-order", "R and W wait for each other")

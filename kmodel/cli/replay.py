@@ -63,7 +63,7 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
     from kmodel.explore.purity import pure
     from kmodel.refit import case_of
     from kmodel.shown import Shown
-    from kmodel.trial import UNEVENTFUL
+    from kmodel.verdict import UNEVENTFUL
 
     token, whole = _token(token_or_file)
     with pure():
@@ -204,7 +204,7 @@ def _document(
 def _status(token: Token, digest: str) -> int:
     """1: it shows a violation (0: a run without one). 3: the same steps are another run, and
     nothing that would explain it was edited."""
-    from kmodel.trial import UNEVENTFUL
+    from kmodel.verdict import UNEVENTFUL
 
     if digest == token.digest:
         return 2 if token.kind == "scenario-error" else int(token.kind not in UNEVENTFUL)

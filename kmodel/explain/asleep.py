@@ -4,7 +4,7 @@ holds it, the cycle; of a channel, whom the last wakeup woke."""
 from __future__ import annotations
 
 from kmodel.explain.failing import holders
-from kmodel.explain.stuck import cycle
+from kmodel.explore.cycle import cycle
 from kmodel.log.record import Record
 from kmodel.log.spans import DOES, Span, Spans
 from kmodel.log.waker import WAKEUPS, Wakers
@@ -30,7 +30,7 @@ class Asleep:
         """Of a run that has ended."""
         waits = [span for span in self._spans.open() if span.kind in DOES]
         told = [
-            f"{_stands(span)}." if span.kind == "stuck" else f"{_stands(span)}; {why}."
+            f"{stands(span)}." if span.kind == "stuck" else f"{stands(span)}; {why}."
             for span, why in ((span, self._kept_by(span)) for span in waits)
         ]
         return told + self._cycle(waits)
@@ -50,7 +50,7 @@ class Asleep:
         if span is None:
             return f"{last.task} stepped last at step {last.step}{holds}."
         who = holders(self._spans, span.obj, cpu) if span.kind == "wait" else ""
-        return f"{_stands(span)}{holds}{f'; it is held by {who}' if who else ''}."
+        return f"{stands(span)}{holds}{f'; it is held by {who}' if who else ''}."
 
     def _kept_by(self, span: Span) -> str:
         last = self._last.get(span.obj)
@@ -86,6 +86,7 @@ class Asleep:
         return [f"{', '.join(pairs)}: a cycle."] if way else []
 
 
-def _stands(span: Span) -> str:
+def stands(span: Span) -> str:
+    """``A spins for one since step 3``."""
     does = f"{'' if span.kind == 'spin' else 'is '}{DOES[span.kind]}"
     return f"{span.task} {does} {span.obj} since step {span.since}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kmodel.explain.dropped import dropped
 from kmodel.explain.ran import Ran, joined, name_of
 from kmodel.explore.access import Access, conflict
 from kmodel.world import World
@@ -42,6 +43,8 @@ def held(ran: Ran) -> list[str]:
     wrong = ran.execution.findings.get(ran.token.property) or (outcome.message if outcome else "")
     if wrong:
         told.append(f"Then: {wrong}.")
+    if ran.token.kind == "leak":
+        told += dropped(ran, wrong)
     holding = [task for task, locks in enumerate(ran.end.held) if locks]
     for task in holding:
         locks = ran.end.held[task]

@@ -33,7 +33,7 @@ def _event(event: Event, names: Sequence[str]) -> str:
     what = f"{event.event} {event.thing}".rstrip()
     where = f"step {event.step}" + (" of the next lap" if event.next_lap else "")
     if event.step is None:
-        where = "which it never came to"
+        where = "at which it stands in the end" if event.stands else "which it never came to"
     return f"{names[event.task]}'s `{what}` ({where})"
 
 

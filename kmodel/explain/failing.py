@@ -32,9 +32,7 @@ class Failing:
         self._last: dict[int, Record] = {}
 
     def refused(self, record: Record, spans: Spans) -> None:
-        """A try of a lock; one that succeeds is no failure."""
-        if record.result is not False:
-            return
+        """A try of a lock, which was not had."""
         self.flush(record)
         who = holders(spans, str(record.obj), record.cpu or 0)
         why = f" (held by {who})" if who else ""

@@ -15,7 +15,7 @@ from kmodel.log.record import Record
 from kmodel.refit import case_of
 from kmodel.settings import UsageError
 from kmodel.shown import Shown, from_log
-from kmodel.trial import UNEVENTFUL
+from kmodel.verdict import UNEVENTFUL
 from kmodel.world import ScenarioError
 
 LONGEST: Final = 20_000

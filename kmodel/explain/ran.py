@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from kmodel.explain.asleep import stands
 from kmodel.explore.execution import Execution
 from kmodel.explore.moment import Moment, Watch
 from kmodel.explore.schedule import Token
-from kmodel.log.record import Record
+from kmodel.log.record import END, Record
+from kmodel.log.recorder import standing
+from kmodel.log.spans import DOES, Span, Spans
 from kmodel.log.waker import WAKEUPS
 
 SLEEPS: Final = ("chan.sleep", "chan.woken")
@@ -22,10 +25,11 @@ class Ran:
         self, token: Token, execution: Execution, watch: Watch, records: Sequence[Record]
     ) -> None:
         self.token, self.execution, self.watch = token, execution, watch
-        self.records = [record for record in records if record.event != "run.end"]
+        self.records = [record for record in records if record.event != END]
         self.names = [task.name for task in execution.world.tasks]
         self.end: Moment = watch.end()
         self.tasks = [task for task, op in enumerate(self.end.pending) if op is not None]
+        self._open = _open(self.records, standing(execution))
 
     def obliged(self, task: int) -> bool:
         return self.execution.world.tasks[task].obliged
@@ -42,7 +46,7 @@ class Ran:
         """What a task that cannot step waits for, and who could help it."""
         op = self.end.pending[task]
         assert op is not None
-        told = f"stands at {self.place(task)} since step {self.watch.last_step(task)}"
+        told = self._stands(task)
         wanted = self.end.wanted(task)
         for lock, holders in wanted:
             who = [self.holds(len(self.watch.choices), one, lock) for one in holders]
@@ -52,6 +56,13 @@ class Ran:
         if op[0].until is not None and op[0].until(op[1], *op[2]):
             told += "; what it sleeps for is true, and nobody tells it"
         return f"{told}."
+
+    def _stands(self, task: int) -> str:
+        """As all views of the log say it: from its records."""
+        found = [span for span in self._open if span.kind in DOES and span.cpu == task]
+        if found:
+            return stands(found[-1]).removeprefix(f"{self.names[task]} ")
+        return f"stands at {self.place(task)} since step {self.watch.last_step(task)}"
 
     def place(self, task: int) -> str:
         """What ``task`` is about to do in the end, and on what."""
@@ -84,6 +95,16 @@ class Ran:
     def since(self, at: int, task: int, lock: Any) -> str:
         step = self.watch.since(at, task, lock)
         return f"since step {step}" if step >= 0 else "from the start"
+
+
+def _open(records: Sequence[Record], waiting: str) -> list[Span]:
+    """What goes on at the end. Who spins there no record of a step says."""
+    spans = Spans()
+    step = records[-1].step + 1 if records else 0
+    end = Record.of({"step": step, "seq": len(records), "event": END, "waiting": waiting})
+    for record in (*records, end):
+        spans.feed(record)
+    return spans.open()
 
 
 def name_of(thing: Any) -> str:

@@ -40,6 +40,9 @@ class Sentences:
         self._kept: dict[str, Sentence] = {}
         self.lost = 0
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def say(self, step: int, weight: int, text: str) -> None:
         key = re.sub(r"\b\d+\b", "#", text)
         known = self._kept.get(key)

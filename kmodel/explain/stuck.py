@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kmodel.explain.ran import Ran
+from kmodel.explore.cycle import cycle
 
 
 def stuck(ran: Ran) -> list[str]:
@@ -26,22 +27,6 @@ def circle(ran: Ran, waiting: list[int]) -> list[str]:
     pairs = zip(way, [*way[1:], way[0]])
     told = ", ".join(f"{ran.names[a]} waits for {ran.names[b]}" for a, b in pairs)
     return [f"{told}: a cycle, and each keeps what the one before it needs."]
-
-
-def cycle(ahead: dict[int, list[int]]) -> list[int]:
-    """A shortest way from one back to itself, where ``ahead`` says whom each waits for;
-    empty if there is none."""
-    ways = [[start] for start in ahead]
-    for _ in ahead:
-        longer = []
-        for way in ways:
-            for one in ahead.get(way[-1], []):
-                if one == way[0]:
-                    return way
-                if one not in way:
-                    longer.append([*way, one])
-        ways = longer
-    return []
 
 
 def _concerned(ran: Ran, waiting: list[int]) -> list[int]:

@@ -42,14 +42,25 @@ def conflict(world: World, schedule: bytes) -> tuple[Access, Access] | None:
     """The last two conflicting accesses of ``schedule`` that no lock orders. ``world`` is
     a fresh one, and is used up."""
     steps = _touched(world, schedule)
-    second = len(steps) - 1
-    seen = {schedule[-1]} if schedule else set()
+    return _before(world, steps, len(steps) - 1)
+
+
+def races(world: World, schedule: bytes) -> bool:
+    """Are there two accesses anywhere in ``schedule`` of which ``conflict`` would tell?
+    ``world`` is a fresh one, and is used up."""
+    steps = _touched(world, schedule)
+    return any(_before(world, steps, second) for second in range(len(steps)))
+
+
+def _before(world: World, steps: list[_Touched], second: int) -> tuple[Access, Access] | None:
+    """An access of another task's last step before ``second`` that races with one of it."""
+    seen = {steps[second].task} if steps else set()
     for first in range(second - 1, -1, -1):
         if steps[first].task in seen:
             continue
         seen.add(steps[first].task)
         for reads, writes, released in steps[first].spans:
-            if any(step.taken & released for step in steps[first + 1 :]):
+            if any(step.taken & released for step in steps[first + 1 : second + 1]):
                 continue
             for span in steps[second].spans:
                 both = (writes & (span[0] | span[1])) | (reads & span[1])

@@ -182,3 +182,19 @@ class Fair:
             if grant.value(graph.state(state), graph.world):
                 found.append(state)
         return found
+
+
+def cycle(ahead: dict[int, list[int]]) -> list[int]:
+    """A shortest way from one back to itself, where ``ahead`` says whom each waits for;
+    empty if there is none."""
+    ways = [[start] for start in ahead]
+    for _ in ahead:
+        longer = []
+        for way in ways:
+            for one in ahead.get(way[-1], []):
+                if one == way[0]:
+                    return way
+                if one not in way:
+                    longer.append([*way, one])
+        ways = longer
+    return []

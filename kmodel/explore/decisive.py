@@ -56,13 +56,15 @@ ONWARD: Final = 2000
 @attrs.frozen
 class Event:
     """``task`` did, or was about to do, ``event`` on the object called ``thing``. ``step`` is
-    ``None`` if it never did, ``next_lap`` if that is one of the lap after."""
+    ``None`` if it never did, ``next_lap`` if that is one of the lap after; ``stands`` if the
+    task is about to do it in the end."""
 
     task: int
     event: str
     thing: str
     step: int | None
     next_lap: bool = False
+    stands: bool = False
 
 
 @attrs.frozen
@@ -280,14 +282,14 @@ class _Run:
 
     def told(self, pair: _Pair) -> Decisive:
         early, first, length = self._steps[pair.p], len(self._stem), len(self._loop)
-        p, q = pair.p, pair.q
+        p, q, late = pair.p, pair.q, pair.late
         next_lap = False
         if length and q is not None:
             next_lap = q >= first + 2 * length
             p, q = p - length, q - length * (1 + next_lap)
         return Decisive(
             Event(early.task, early.event, early.thing, p),
-            Event(pair.late.task, pair.late.event, pair.late.thing, q, next_lap),
+            Event(late.task, late.event, late.thing, q, next_lap, pair.beyond == 1),
             self._nearness(pair) > 0,
             pair.every_lap,
         )

@@ -26,6 +26,7 @@ from kmodel.world import tested
 
 ENDS: Final = "ends"
 """The property that every obliged task ends."""
+RACE_FREE: Final = "no data race"
 FAIR: Final = Fairness("weak", True)
 """What liveness is judged under."""
 STRONG: Final = Fairness("strong", True)
@@ -145,7 +146,7 @@ class Judgement:
             self._with_stem(
                 Found(
                     kind="data-race",
-                    property="no data race",
+                    property=RACE_FREE,
                     message=race.message(self.names),
                     culprits=(race.location, self.names[race.first], self.names[race.second]),
                     stem=self.live.paths.to(race.state, race.path) + race.path,

@@ -103,21 +103,16 @@ class Recorder:
         self._log.say(event, row)
         return seq
 
-    def close(self, outcome: Outcome, waiting: str = "") -> str:
-        """End the run with ``run.end``; return its digest. Raises ``CutShort``."""
-        row = {
-            "step": outcome.steps,
-            "seq": self._seq,
-            "outcome": outcome.kind,
-            "message": outcome.message or None,
-            "property": outcome.property or None,
-            "culprits": ", ".join(outcome.culprits) or None,
-            "waiting": waiting or None,
-        }
+    def close(self, outcome: Outcome, waiting: str = "", shows: Outcome | None = None) -> str:
+        """End the run with ``run.end``; return its digest. Raises ``CutShort``.
+
+        ``shows`` is what the run was judged to show where that is more than how it ended.
+        The log says that; the digest covers what the run did, and no judgement."""
+        row = {"seq": self._seq, "waiting": waiting or None}
         # the digest cannot cover itself
-        self._hashed(None, "", encode(ordered(row | {"event": END})))
+        self._hashed(None, "", encode(ordered(row | _end(outcome) | {"event": END})))
         self.digest = self._hash.hexdigest()
-        self._log.say(END, row | {"digest": self.digest})
+        self._log.say(END, row | _end(shows or outcome) | {"digest": self.digest})
         if self._file:
             self._file.close()
         return self.digest
@@ -142,14 +137,28 @@ class Recorder:
         return line
 
 
+def _end(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "step": outcome.steps,
+        "outcome": outcome.kind,
+        "message": outcome.message or None,
+        "property": outcome.property or None,
+        "culprits": ", ".join(outcome.culprits) or None,
+    }
+
+
 def unable(execution: Execution) -> str:
-    """Who cannot go where a run ended, and at what: ``A at mutex.enter one, B at ...``.
+    """Who cannot go where a run ended, and at what. Empty where the run came to its end, or a
+    step broke it.
 
     A CPU that spins says nothing until it has the mutex; where it never has it, only this
-    tells. Empty where the run came to its end, or a step broke it."""
+    tells."""
     outcome = execution.outcome
-    if outcome is None or outcome.kind not in HANGS:
-        return ""
+    return "" if outcome is None or outcome.kind not in HANGS else standing(execution)
+
+
+def standing(execution: Execution) -> str:
+    """Who cannot go, and at what: ``A at mutex.enter one, B at ...``."""
     able = {
         task.name
         for task, op in zip(execution.world.tasks, execution.pending)

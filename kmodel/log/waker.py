@@ -63,6 +63,10 @@ class Wakers:
         """Who has woken ``cpu``, which slept on a channel and has not come back from that?"""
         return self._woken.get(cpu)
 
+    def sleepers(self, obj: str) -> list[int]:
+        """The CPUs asleep on channel ``obj``, whom nobody has woken."""
+        return self._asleep.get(obj, [])
+
     def _wake(self, record: Record, obj: str, cpu: int) -> None:
         queue = self._asleep.get(obj, [])
         count = 1 if record.event == "chan.wakeup_one" else len(queue)

@@ -112,6 +112,18 @@ def test_the_story_of_a_hang_ends_with_the_missed_wakeup(call: Commands, tmp_pat
     assert "the same run would have ended well (this was run)" in words
 
 
+def test_where_the_scenario_is_gone_the_records_alone_are_told(
+    call: Commands, tmp_path: Path
+) -> None:
+    story, logs = tmp_path / "hopeless.py", tmp_path / "logs"
+    story.write_text(HOPELESS)
+    assert call("run", story, "--logs", logs).status == 1
+    story.unlink()
+    words = " ".join(call("log", "explain", *logs.iterdir()).out.split())
+    assert "(From the records alone: the run cannot be made again: " in words
+    assert "there is no such file.)" in words
+
+
 def test_a_long_story_leaves_out_what_matters_least(call: Commands, tmp_path: Path) -> None:
     made = ("contended_kernel_map", "--set", "cpus=3", "--set", "faults=3", "--max-steps", "1500")
     assert call("run", *made, "--logs", tmp_path).status in (0, 4)
@@ -299,7 +311,7 @@ def read(run: Path) -> bytes:
 def test_a_deadlock_on_mutexes_is_seen_in_every_view(
     call: Commands, crossed: Path, tmp_path: Path
 ) -> None:
-    assert "A0 stands at mutex.enter two" in call("log", "explain", crossed).out
+    assert "A0 spins for two" in call("log", "explain", crossed).out
     assert "spins for two" in call("log", "stats", crossed).out
     row = next(
         line for line in call("log", "timeline", crossed).out.splitlines() if "  end " in line

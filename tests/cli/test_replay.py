@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -35,7 +36,7 @@ def test_a_replay_ends_with_a_story(call: Commands, tmp_path: Path) -> None:
     token = call("explore", path, "--json").document["replay"]
     shown = call("replay", token)
     sentences = lines_of(shown.out)
-    assert sentences[0].startswith("A0 stands at mutex.enter two since step ")
+    assert sentences[0].startswith("A0 spins for two since step ")
     assert "A0 waits for B0, B0 waits for A0: a cycle" in sentences[2]
     assert shown.out.splitlines()[-1].startswith("digest ")
     assert call("replay", token, "--json").document["story"] == sentences
@@ -98,6 +99,34 @@ def test_a_race_is_told_by_its_accesses(call: Commands, tmp_path: Path) -> None:
     sentences = lines_of(call("replay", token).out)
     assert len([one for one in sentences if "writes counter0.value in step" in one]) == 2
     assert "Nothing orders the two" in sentences[2]
+
+
+def test_a_race_is_in_the_log_of_its_replay(call: Commands, tmp_path: Path) -> None:
+    """No step breaks, yet the log does not say that the run ended well."""
+    logs = tmp_path / "logs"
+    token = call("explore", stories.write(tmp_path, stories.RACE), "--json").document["replay"]
+    told = call("replay", token, "--logs", logs, "--json").document
+    (log,) = logs.iterdir()
+    end = json.loads((log / "events.jsonl").read_text().splitlines()[-1])
+    assert (end["outcome"], end["property"]) == ("data-race", "no data race")
+    assert end["message"] == told["message"]
+    assert "touch counter0.value with nothing to order them" in end["message"]
+    assert call("log", "explain", log, "--json").document["ends"] == told["story"]
+    again = call("replay", log)
+    assert (again.status, "Nothing orders the two" in again.out) == (1, True)
+    # whoever goes first, nothing orders them: the other order is no better
+    nearest = call("log", "diff", log, "--nearest-passing", "--logs", logs)
+    assert (nearest.status, "no passing run among" in nearest.err) == (4, True)
+
+
+def test_a_lock_order_finding_is_in_the_log_of_its_replay(call: Commands, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    found = call("explore", stories.write(tmp_path, stories.CROSSED), "--json").document["findings"]
+    (token,) = [one["replay"] for one in found if one["kind"] == "lock-order"]
+    assert call("replay", token, "--logs", logs).status == 1
+    (log,) = logs.iterdir()
+    end = json.loads((log / "events.jsonl").read_text().splitlines()[-1])
+    assert (end["outcome"], end["property"]) == ("lock-order", "lock order")
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def _print_lines(reader: Reader, expression: str, watched: Watched) -> None:
         else:
             by = f"{record.task}: {text_of(record)}"
             click.echo(f"{record.step:>6}  {printable(str(value)):<12}  {by}")
-    click.echo(f"{changes} changes in {watched.steps} steps")
+    click.echo(f"{changes} change{'s' * (changes != 1)} in {watched.steps} steps")
     if reader.end is None and reader.damage is None and not watched.late:
         click.echo(f"--- {UNFINISHED} ---")
 

@@ -58,7 +58,7 @@ def explain(run: str, logs: Path, as_json: bool) -> None:
                 "schema": SCHEMA,
                 "run": str(reader.path),
                 "outcome": _outcome(told, reader),
-                "happened": [str(sentence) for sentence in told.sentences()],
+                "happened": [str(sentence) for sentence in told.happened()],
                 "left_out": told.lost,
                 "ends": ends if reader.finished else [],
                 "last_known": [] if reader.finished else ends,
@@ -93,10 +93,11 @@ def _ends(told: Chronicle, reader: Reader) -> list[str]:
     try:
         found = ending(reader.path, reader.header, told.end)
     except (TokenError, Divergence) as error:
-        found = [f"(From the records alone: the run cannot be made again, {error}.)"]
-    if told.end.fields.get("outcome") == "leak":
-        pool = str(told.end.fields.get("message", "")).partition(":")[0]
-        found += told.dropped(pool)
+        why = str(error).rstrip(".")
+        found = [f"(From the records alone: the run cannot be made again: {why}.)"]
+        if told.end.fields.get("outcome") == "leak":
+            pool = str(told.end.fields.get("message", "")).partition(":")[0]
+            found += told.dropped(pool)
     return found if len(found) > 1 else [*found, *told.ends()]
 
 
@@ -120,7 +121,7 @@ def page(told: Chronicle, reader: Reader, ends: list[str]) -> list[str]:
 
 def _happened(told: Chronicle, room: int) -> list[str]:
     """The sentences that there is ``room`` for, without those that matter least."""
-    sentences = told.sentences()
+    sentences = told.happened()
     if not sentences:
         return []
     wrapped = [(one.weight, _wrapped(str(one))) for one in sentences]
