@@ -57,6 +57,22 @@ def test_the_release_that_wakes_a_writer_need_not_be_the_last_readers() -> None:
     assert text(found) == "B waits for map from step 2; A wakes it at step 3, and it goes on at 5."
 
 
+def test_a_spin_is_told_by_the_steps_in_which_another_held_the_mutex() -> None:
+    mutex = {"obj": "m"}
+    found = told(
+        (1, "task.start", {}),
+        (0, "mutex.enter", mutex),
+        (0, "mutex.leave", mutex),
+        (0, "mark", {"text": "the mutex is free"}),
+        (0, "mutex.enter", mutex),
+        (0, "page.free", {}),
+        (0, "mutex.leave", mutex),
+        (1, "mutex.enter", mutex | {"cause": 6}),
+    )
+    said = "B spins for m in steps 2, 5-6; A lets it go at step 6, and it goes on at 7."
+    assert said in text(found)
+
+
 def test_a_refused_try_says_who_held_it_and_what_came_of_it() -> None:
     found = told(
         lock(2, "acquire", "kernel_map", True),

@@ -6,7 +6,8 @@ from __future__ import annotations
 from kmodel.explain.failing import holders
 from kmodel.explore.cycle import cycle
 from kmodel.log.record import Record
-from kmodel.log.spans import DOES, Span, Spans
+from kmodel.log.span import DOES, Span
+from kmodel.log.spans import Spans
 from kmodel.log.waker import WAKEUPS, Wakers
 
 LETS_GO = ("lock.release", *WAKEUPS)
@@ -88,5 +89,7 @@ class Asleep:
 
 def stands(span: Span) -> str:
     """``A spins for one since step 3``."""
+    if span.ready_since is not None:
+        return f"{span.task} slept on {span.obj} from step {span.since}"
     does = f"{'' if span.kind == 'spin' else 'is '}{DOES[span.kind]}"
     return f"{span.task} {does} {span.obj} since step {span.since}"

@@ -15,8 +15,12 @@ from kmodel.explain.dropped import Taken, unreturned
 from kmodel.explain.failing import FAILS, OVERCOME, Failing, holders
 from kmodel.explain.sentence import Sentence, Sentences
 from kmodel.log.record import END, Record
-from kmodel.log.spans import DOES, Span, Spans
-from kmodel.log.waker import WAKEUPS, Waker, Wakers
+from kmodel.log.span import DOES, Span
+from kmodel.log.spans import Spans
+from kmodel.log.waker import WAKEUPS, Waker
+
+SPELLS: Final = 3
+"""Times that a thread spins for one mutex, before it has it, that are told."""
 
 FEW: Final = 6
 """Sentences that are no story yet: of a run with fewer it is told who held which lock when,
@@ -33,8 +37,8 @@ class Chronicle:
         self.steps = 0
         self.end: Record | None = None
         self._told = Sentences()
-        self._spans, self._wakers = Spans(), Wakers()
-        self._asleep = Asleep(self._spans, self._wakers)
+        self._spans = Spans()
+        self._asleep = Asleep(self._spans, self._spans.wakers)
         self._failing = Failing(self._told)
         self._quiet = Sentences()
         self._futile: dict[tuple[str, int | None], tuple[int, str]] = {}
@@ -60,10 +64,10 @@ class Chronicle:
         if record.event in OVERCOME:
             self._failing.flush(record)
         self._tell(record)
-        waker = self._wakers.feed(record)
-        self._vain(record, waker)
-        for span in self._spans.feed(record):
-            self._ended(span, record, waker)
+        ended = self._spans.feed(record)
+        self._vain(record, self._spans.waker)
+        for span in ended:
+            self._ended(span, record, self._spans.waker)
         self._asleep.feed(record)
 
     def _tell(self, record: Record) -> None:
@@ -146,6 +150,9 @@ class Chronicle:
         """A wait is over: on what, and who ended it."""
         # a reader's release wakes who wants to write, though others may read still
         does = "lets it go" if span.kind == "spin" else "wakes it"
+        if waker is not None and span.kind == "spin" and not span.keeps(waker.step):
+            # that was its wakeup, and it had to wait for the interlock still
+            waker = None
         by = f"; {waker.task} {does} at step {waker.step}" if waker else ""
         on = f"{by}, and it goes on at {span.until}."
         if span.kind == "hold":
@@ -161,6 +168,8 @@ class Chronicle:
             self._told.say(
                 record.step, 2, f"{span.task} waits for {span.obj} from step {span.since}{on}"
             )
+        elif span.kind == "spin":
+            self._told.say(record.step, 1, f"{span.task} spins for {span.obj} {_while(span)}{on}")
         elif span.kind in DOES:
             does = DOES[span.kind].replace("stuck", "is stuck")
             self._told.say(
@@ -179,7 +188,7 @@ class Chronicle:
     def _wakes(self, record: Record) -> None:
         """A wakeup that finds nobody; that of a channel on which somebody sleeps in the end
         is the one that he missed."""
-        if not self._wakers.sleepers(str(record.obj)):
+        if not self._spans.wakers.sleepers(str(record.obj)):
             text = f"{record.task} wakes {record.obj} at step {record.step}: nobody sleeps there."
             self._aside(record.step, text)
             self._futile[str(record.obj), record.cpu] = record.step, text
@@ -221,6 +230,17 @@ _TELLS: Final = {
     **dict.fromkeys(WAKEUPS, Chronicle._wakes),
     "inv.violation": Chronicle._breaks,
 }
+
+
+def _while(span: Span) -> str:
+    """``in step 32, and in 52-53``: when another had the mutex; of many times, the last."""
+    told = [
+        f"{since}-{until - 1}" if until and until - 1 > since else str(since)
+        for since, until in span.kept
+    ]
+    one = len(told) == 1 and "-" not in told[0]
+    many = f" ({len(told) - SPELLS:,} times before that)" if len(told) > SPELLS else ""
+    return f"in step{'' if one else 's'} {', '.join(told[-SPELLS:])}{many}"
 
 
 def chronicle(records: Iterable[Record]) -> Chronicle:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kmodel.log.record import Record
-from kmodel.log.spans import Span
+from kmodel.log.span import Span
 
 DEEDS: Final[dict[str, tuple[int, str]]] = {
     "fault.begin": (2, "{task} faults at {va} in {obj} (step {step})."),

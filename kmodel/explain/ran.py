@@ -11,7 +11,8 @@ from kmodel.explore.moment import Moment, Watch
 from kmodel.explore.schedule import Token
 from kmodel.log.record import END, Record
 from kmodel.log.recorder import standing
-from kmodel.log.spans import DOES, Span, Spans
+from kmodel.log.span import DOES, Span
+from kmodel.log.spans import Spans
 from kmodel.log.waker import WAKEUPS
 
 SLEEPS: Final = ("chan.sleep", "chan.woken")

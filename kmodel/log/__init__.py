@@ -10,7 +10,9 @@
     filter    which records somebody wants to see
     show      a run as columns, one a CPU
     vocabulary schema   what each event is; the JSON Schema and the page made from that
-    spans stats         what lasts longer than an event; a run in numbers
+    span spans holds    what lasts longer than an event
+    stats               a run in numbers
+    loop                what goes round for ever
     waker     who let a thread go: the one place that arrows and sentences ask
     query duck          SQL over the events, on sqlite or DuckDB
     timeline            a window of steps as bars, marks and arrows; drawn by

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, Final
 
-from kmodel.log.tracks import Count, Instant, Item, Track
+from kmodel.log.tracks import THE_LOOP, Count, Instant, Item, Track
 
 PROCESS: Final = {"CPUs": 1, "Faults": 2, "Locks held": 3}
 COUNTERS: Final = 4
@@ -36,6 +36,8 @@ def write(items: Iterable[Item], tasks: Sequence[str], file: BinaryIO) -> None:
 
 def track_name(track: Track, tasks: Sequence[str]) -> str:
     """``A``; a second row of one CPU is ``A (2)``."""
+    if track == THE_LOOP:
+        return "the loop"
     name = tasks[track.cpu] if 0 <= track.cpu < len(tasks) else f"cpu {track.cpu}"
     return name if not track.row else f"{name} ({track.row + 1})"
 

@@ -42,6 +42,10 @@ ADVICE: Final[dict[Harm, str]] = {
 """What to do about each harm: the last sentence of its message."""
 
 
+CRLF: Final = b"\r\n"
+REWRITTEN: Final = "lines end in CR LF, where kmodel writes LF: something has rewritten the file"
+
+
 @attrs.frozen
 class Damage:
     """What is wrong with a log, and from where on it cannot be read.
@@ -100,6 +104,8 @@ def parse(raw: bytes) -> Row | None:
 def bad_header(line: Line) -> Broken:
     """Why the first line, whose sum does not fit or which is no header, is not read."""
     row = parse(line.raw)
+    if row is not None and row.get("event") == HEADER and line.raw.endswith(CRLF):
+        return Broken("changed", REWRITTEN, line)
     if row is None:
         if line.raw.startswith(b'{"event":"' + HEADER.encode()):
             return Broken(*_not_json(line), line)
@@ -124,6 +130,8 @@ def bad_event(line: Line, following: Line | None, expected: int, before: bytes) 
     ``following`` the one below: together they tell a record that was changed from
     one that is genuine but in the wrong place.
     """
+    if line.raw.endswith(CRLF):
+        return Broken("changed", REWRITTEN, line)
     if line.raw == before:
         return Broken("doubled", "this record is the same as the one before it", line)
     row = parse(line.raw)
@@ -147,7 +155,13 @@ def bad_event(line: Line, following: Line | None, expected: int, before: bytes) 
 def _not_json(line: Line) -> tuple[Harm, str]:
     if line.raw.endswith(b"\n"):
         return "changed", "this line is not what was written: it is not JSON any more"
-    return "torn", f"the last line stops in the middle, after {len(line.raw)} bytes"
+    written = len(line.raw.rstrip(b"\0"))
+    zeros = len(line.raw) - written
+    if not zeros:
+        return "torn", f"the last line stops in the middle, after {written} bytes"
+    what = f"{zeros} zero bytes, room that the file system gave and nothing was written to"
+    half = f"the last line stops in the middle, after {written} bytes; then come "
+    return "torn", (half if written else "here come ") + what
 
 
 def _seq(row: dict[str, Any]) -> int | None:

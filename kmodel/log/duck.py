@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from kmodel.log.closing import Closing
-from kmodel.log.query import COLUMNS, LONGEST_VALUE, MEMORY, QueryError, cells, refuse_unreadable
+from kmodel.log.query import (
+    COLUMNS,
+    LONGEST_VALUE,
+    MEMORY,
+    Misasked,
+    QueryError,
+    cells,
+    refuse_unreadable,
+)
 from kmodel.log.record import Record
 
 MISSING: Final = (
@@ -125,4 +133,4 @@ class Duck(Closing):
     def _told(self, error: Exception, watch: threading.Timer) -> QueryError:
         if isinstance(error, self._duckdb.InterruptException) and watch.finished.is_set():
             return QueryError("it took too long and was stopped: ask for less, or --max-seconds")
-        return QueryError(str(error).strip().rstrip("."))
+        return Misasked(str(error).strip().rstrip("."))

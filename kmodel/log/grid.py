@@ -6,7 +6,8 @@
        37  :                ●│  waits fpage  │
        38  ░ <────────────────│───────────── ●└ -kernel_map
 
-A cell has who is at it (``●`` steps, ``░`` asleep, ``▒`` spins or is stuck), a bar for each
+A cell has who is at it (``●`` steps, ``░`` asleep, ``▒`` spins or is stuck, ``·`` could go
+again and was not chosen), a bar for each
 lock held longer than a step, and what was done. An arrow goes from what let somebody go to who
 that is. Where a run ends and somebody cannot go on, a last row says what keeps each.
 """
@@ -20,7 +21,7 @@ import attrs
 
 from kmodel.log.record import Record
 from kmodel.log.show import Line, printable
-from kmodel.log.spans import DOES, Span
+from kmodel.log.span import DOES, Span
 from kmodel.log.timeline import Timeline
 
 GUTTER: Final = 7
@@ -30,11 +31,11 @@ SLOTS: Final = 4
 """Bars in a cell; who holds more at once has ``+``."""
 
 LEGEND: Final = (
-    "● steps  ░ asleep  ▒ spins, stuck  ┌│└ holds  + takes  - lets go  ± both  ✗ refused, failed",
-    "↻ begins anew  ! a check failed  ──▶ lets somebody go, who steps when it is chosen",
+    "● steps  ░ asleep  ▒ spins, stuck  · can go again  ┌│└ holds  + takes  - lets go  ± both",
+    "✗ refused, failed  ↻ begins anew  ! a check failed  ──▶ lets somebody go",
 )
 
-PLAIN: Final = str.maketrans("●░▒┌│└✗↻─▶◀±", "*:%,|'x@-><=")
+PLAIN: Final = str.maketrans("●░▒·┌│└✗↻─▶◀±", "*:%.,|'x@-><=")
 """For a terminal without such characters."""
 
 _WORDS: Final = {
@@ -81,12 +82,17 @@ def lines(found: Timeline, width: int) -> Iterator[Line]:
     head = "".join(_fit(name, pitch - 1) + " " for name in found.tasks)
     yield Line(f"{'step':>{GUTTER - 2}}  {head}".rstrip(), "bold")
     told, arrows = _told(found), _arrows(found)
+    marks = found.loop.marks() if found.loop else {}
     for step in range(found.first, found.last() + 1):
+        if step in marks:
+            yield Line(marks[step][:width], "bold")
         cells = [column.cell(step, told.get(step, "")) for column in columns]
         for giver, taker in arrows.get(step, ()):
             _draw(cells, giver, taker)
         text = f"{step:>{GUTTER - 2}}  " + "".join(cell.bars + cell.text for cell in cells)
         yield Line(text.rstrip(), "yellow" if {"✗", "↻", "!"} & set(text) else "")
+    if found.last() + 1 in marks:
+        yield Line(marks[found.last() + 1][:width], "bold")
     if kept := found.kept():
         says = {cpu: f"{DOES[span.kind]} {span.obj}" for cpu, span in kept.items()}
         cells = [column.cell(found.last() + 1, says.get(column.cpu, "")) for column in columns]
@@ -108,7 +114,7 @@ class _Column:
 
     def __init__(self, found: Timeline, cpu: int, pitch: int) -> None:
         self._found, self.cpu = found, cpu
-        self._slots, self._rests = _slotted(found.bars(cpu)), found.rests(cpu)
+        self._slots, self._rests = _slotted(found.bars(cpu)), _rests(found, cpu)
         used = max([slot for slot, _ in self._slots], default=-1) + 1
         self._room = min(used, SLOTS, max(pitch - NARROWEST + 2, 0))
         self._pitch = pitch
@@ -123,15 +129,21 @@ class _Column:
                     bars[slot] = shape
                 elif bars:
                     bars[-1] = "+"
-        head = ("●" if mine else self._rest(step)) + "".join(bars) + " "
+        head = ("●" if mine else self._rests.get(step, " ")) + "".join(bars) + " "
         shown = told if mine or step > self._found.last() else ""
         return _Cell(head, _fit(shown, self._pitch - len(head) - 1) + " ")
 
-    def _rest(self, step: int) -> str:
-        for span in self._rests:
-            if span.since < step and (span.until is None or step < span.until):
-                return "▒" if span.kind in ("spin", "stuck") else "░"
-        return " "
+
+def _rests(found: Timeline, cpu: int) -> dict[int, str]:
+    """By step, what a CPU that is not stepping is like; the step after the last is the end."""
+    signs: dict[int, str] = {}
+    for span in found.rests(cpu):
+        sign = "▒" if span.kind in ("spin", "stuck") else "░"
+        for kept, since, until in found.parts(span):
+            signs |= dict.fromkeys(range(since, until), sign if kept else "·")
+        if found.kept().get(cpu) is span:
+            signs[found.last() + 1] = sign
+    return signs
 
 
 def _slotted(spans: list[Span]) -> list[tuple[int, Span]]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
-from kmodel.log.lettering import LETTER, markup
+from kmodel.log.lettering import markup, wide
 from kmodel.log.timeline import Timeline
 
 COLOURS: Final = 8
 """Colours for locks; of more locks some share one."""
 
+SPREAD: Final = 25
+"""Which bits of a name's sum choose its colour: those that tell a kernel's locks well apart."""
+
 ROW: Final = 18
 
 SHAPES: Final = (
-    *(("run", "steps"), ("rest", "asleep, spinning, stuck"), ("bad", "✕ refused, failed")),
+    *(
+        ("run", "steps"),
+        ("rest", "asleep, spinning, stuck"),
+        ("ready", "can go again"),
+        ("bad", "✕ refused, failed"),
+    ),
     *(("bad", "! a check failed"), ("again", "↻ begins anew"), ("tip", "lets go")),
 )
 
@@ -54,11 +63,19 @@ def _shape(kind: str, x: float, y: float) -> str:
 
 
 def _wide(name: str) -> float:
-    return 30 + len(name) * LETTER
+    return 30 + wide(name)
 
 
 def _colours(found: Timeline) -> dict[str, int]:
-    """A colour for each lock that has a bar, by when it was first held."""
+    """A colour for each lock that has a bar, by its name, so that it has the same in every run;
+    one that another of the picture has goes to the next that is free, mutexes last."""
     held = [s for cpu in range(len(found.tasks)) for s in found.bars(cpu)]
-    names = dict.fromkeys(span.obj for span in sorted(held, key=lambda span: span.began))
-    return {name: number % COLOURS for number, name in enumerate(names)}
+    taken: dict[int, str] = {}
+    colours: dict[str, int] = {}
+    for _, name in sorted({(span.write is None, span.obj) for span in held}):
+        wanted = zlib.crc32(name.encode(errors="replace")) >> SPREAD
+        places = [(wanted + n) % COLOURS for n in range(COLOURS)]
+        colour = next((place for place in places if place not in taken), places[0])
+        colours[name] = colour
+        taken[colour] = name
+    return colours

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Final
 
-from kmodel.log.record import Record, encode
+from kmodel.log.record import END, Record, encode
 
 FORMAT: Final = "kmodel_log.lnav.json"
 
@@ -37,6 +37,9 @@ def lines(records: Iterable[Record]) -> Iterator[str]:
 
 def _severity(record: Record) -> str:
     noun, _, verb = record.event.partition(".")
+    if record.event == END:
+        outcome = record.fields.get("outcome")
+        return {"done": "info", "limit": "warning"}.get(str(outcome), "error")
     if record.event == "inv.violation":
         return "error"
     refused = record.result is False and noun in ("lock", "mutex")

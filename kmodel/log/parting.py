@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -15,6 +15,9 @@ from kmodel.log.stats import Stats
 
 CONTEXT: Final = 3
 """Events told before the runs part."""
+Row = tuple[str, Any, Any]
+"""A name, and the value on either side."""
+
 AFTER: Final = 10
 """Events of each told after."""
 
@@ -25,7 +28,10 @@ HEAD: Final = ("scenario", "fix", "situation", "strategy", "seed", "kmodel", "mo
 @attrs.define
 class Parting:
     """``common`` events are the same, of which ``before`` are the last; from there on each run
-    did what ``sides`` has. If both are empty the runs are the same. ``stats`` is of all."""
+    did what ``sides`` has. If both are empty the runs are the same. ``stats`` is of all.
+
+    Events are held together by the name of their task: where one run has more CPUs, the same
+    task may have another number."""
 
     common: int
     before: list[Record]
@@ -36,6 +42,12 @@ class Parting:
     def same(self) -> bool:
         return not any(self.sides)
 
+    def differing(self) -> list[Row]:
+        """What the first two events that are not the same say differently."""
+        one, other = (_said(side[0]) if side else {} for side in self.sides)
+        rows = [(key, one.get(key), other.get(key)) for key in one | other]
+        return [row for row in rows if row[1] != row[2]] if one and other else []
+
 
 def parted(one: Reader, other: Reader) -> Parting:
     """Read both logs to their ends, side by side; no more than a few events are kept."""
@@ -44,9 +56,9 @@ def parted(one: Reader, other: Reader) -> Parting:
     sides: tuple[list[Record], list[Record]] = [], []
     common = 0
     for pair in zip_longest(_counted(one, stats[0]), _counted(other, stats[1])):
-        if not any(sides) and pair[0] is not None and pair[0] == pair[1]:
+        if not any(sides) and _same(*pair):
             common += 1
-            before.append(pair[0])
+            before.append(cast(Record, pair[0]))
             continue
         for side, record in zip(sides, pair):
             if record is not None and len(side) < AFTER:
@@ -56,14 +68,23 @@ def parted(one: Reader, other: Reader) -> Parting:
     return Parting(common, list(before), sides, stats)
 
 
+def _same(one: Record | None, other: Record | None) -> bool:
+    # nearly always the first comparison tells
+    return one == other or bool(one and other and _said(one) == _said(other))
+
+
+def _said(record: Record) -> dict[str, Any]:
+    """What an event says, without the number of the CPU where the task has a name."""
+    row = record.row()
+    if record.task is not None:
+        row.pop("cpu", None)
+    return row
+
+
 def _counted(log: Reader, stats: Stats) -> Iterator[Record]:
     for record in log:
         stats.add(record)
         yield record
-
-
-Row = tuple[str, Any, Any]
-"""A name, and the value on either side."""
 
 
 def heads(one: Reader, other: Reader) -> list[Row]:

@@ -13,14 +13,15 @@ from typing import Final
 import attrs
 
 from kmodel.log.legend import COLOURS, Legend
-from kmodel.log.lettering import LETTER, cut, markup
-from kmodel.log.spans import DOES, Span
+from kmodel.log.lettering import cut, markup, wide
+from kmodel.log.span import DOES, Part, Span
 from kmodel.log.timeline import Arrow, Mark, Timeline
 
 LEFT: Final = 106
 RIGHT: Final = 16
 TOP: Final = 48
 STRIP: Final = 16
+LOOP: Final = 16
 BAR: Final = 15
 FAULT: Final = 13
 GAP: Final = 14
@@ -40,6 +41,8 @@ text{font:10px system-ui,"Segoe UI","DejaVu Sans",sans-serif;fill:var(--ink)}
 .title{font-size:13px;font-weight:600}.name{font-size:12px;font-weight:600}
 .soft{fill:var(--soft)}.run{fill:var(--run)}.fault{fill:none;stroke:var(--fault)}
 .rest{fill:url(#hatch);stroke:var(--wait);stroke-width:.6}.hatch{stroke:var(--wait);stroke-width:1.4}
+.round{fill:var(--again);opacity:.07}.bracket{fill:none;stroke:var(--again);stroke-width:1.4}
+.ready{fill:none;stroke:var(--wait);stroke-width:.8;stroke-dasharray:2 2}
 .plate{fill:var(--lane);opacity:.88}
 .bad{fill:var(--bad)}.again{fill:var(--again)}.sign{fill:var(--bg);font-weight:700;text-anchor:middle}
 .arrow{fill:none;stroke:var(--arrow);stroke-width:1.3;opacity:.75}.head{fill:var(--arrow)}
@@ -79,8 +82,9 @@ class Picture:
         self.scale = min(14.0, max(6.0, 1000 / self.steps))
         self.width = LEFT + max(self.steps * self.scale, 560) + RIGHT
         self._legend = Legend(found, self.width - LEFT)
+        self._top = TOP + (LOOP if found.loop else 0)
         self._lanes = self._placed()
-        bottom = self._lanes[-1].top + self._lanes[-1].height if self._lanes else TOP
+        bottom = self._lanes[-1].top + self._lanes[-1].height if self._lanes else self._top
         self.height = bottom + 26 + self._legend.height
         self.bottom = bottom
 
@@ -97,6 +101,7 @@ class Picture:
             '<rect class="bg" width="100%" height="100%"/>',
             f'<text class="title" x="12" y="19">{markup(self._caption)}</text>',
             *self._axis(),
+            *self._loop(),
         ]
         for lane in self._lanes:
             parts += self._lane(lane)
@@ -105,7 +110,7 @@ class Picture:
         return "\n".join([*parts, *self._legend.svg(LEFT, self.bottom + 18), "</svg>\n"])
 
     def _placed(self) -> list[_Lane]:
-        lanes, top = [], float(TOP)
+        lanes, top = [], float(self._top)
         for cpu in range(len(self._found.tasks)):
             bars = _rows(self._found.bars(cpu))
             rows = max([row for row, _ in bars], default=-1) + 1
@@ -119,22 +124,39 @@ class Picture:
         found = []
         for step in range(-(-first // every) * every, last + 1, every):
             x = self.x(step)
-            found.append(f'<path class="grid" d="M{x:.1f} {TOP - 6}V{self.bottom:.0f}"/>')
-            found.append(f'<text class="soft" x="{x + 2:.1f}" y="{TOP - 8}">{step}</text>')
-        found.append(f'<text class="soft" x="12" y="{TOP - 8}">step</text>')
+            found.append(f'<path class="grid" d="M{x:.1f} {self._top - 6}V{self.bottom:.0f}"/>')
+            found.append(f'<text class="soft" x="{x + 2:.1f}" y="{self._top - 8}">{step}</text>')
+        found.append(f'<text class="soft" x="12" y="{self._top - 8}">step</text>')
         return found
+
+    def _loop(self) -> list[str]:
+        """A bracket over the steps that go round for ever."""
+        found, loop = self._found, self._found.loop
+        if loop is None or loop.first > found.last() or loop.stop <= found.first:
+            return []
+        x, end = self.x(max(loop.first, found.first)), self.x(min(loop.stop, found.last() + 1))
+        told = f"steps {loop.first}-{loop.stop - 1} go round for ever"
+        said = markup(told if wide(told) <= self.width - x else f"loop of {loop.stop - loop.first}")
+        return [
+            f'<g><title>{markup(f"{loop.begins}, {loop.ends}")}</title><rect class="round" '
+            f'x="{x:.1f}" y="{TOP - 18}" width="{end - x:.1f}" '
+            f'height="{self.bottom - TOP + 18:.0f}"/>'
+            f'<path class="bracket" d="M{x:.1f} {TOP - 10}V{TOP - 18}H{end:.1f}V{TOP - 10}"/>'
+            f'<text class="soft" x="{x + 3:.1f}" y="{TOP - 7}">↻ {said}</text></g>'
+        ]
 
     def _lane(self, lane: _Lane) -> list[str]:
         found, cpu = self._found, lane.cpu
         wide = self.steps * self.scale
-        name = markup(cut(found.tasks[cpu], LEFT - 16, 8))
+        name = markup(cut(found.tasks[cpu], (LEFT - 16) * 0.75))
         parts = [
             f'<rect class="lane" x="{LEFT}" y="{lane.top:.0f}" width="{wide:.1f}" '
             f'height="{lane.height:.0f}" opacity=".7"/>',
             f'<text class="name" x="12" y="{lane.strip + 12:.0f}">{name}</text>',
         ]
         parts += [self._fault(lane, s) for s in found.spans if s.cpu == cpu and s.kind == "fault"]
-        parts += [self._rest(lane, span) for span in found.rests(cpu)]
+        for span in found.rests(cpu):
+            parts += [self._rest(lane, span, part) for part in self._parts(span)]
         for first, count in _runs(found, cpu):
             parts.append(
                 f'<rect class="run" x="{self.x(first) + 0.5:.1f}" y="{lane.strip + 3:.0f}" '
@@ -144,7 +166,7 @@ class Picture:
         return parts
 
     def _fault(self, lane: _Lane, span: Span) -> str:
-        x, width = self._extent(span, whole=True)
+        x, width = self._extent(span)
         y = lane.top + 2
         told = f"fault {span.va}"
         return (
@@ -153,26 +175,42 @@ class Picture:
             f'height="{FAULT - 2}" rx="2"/>{self._said(told, x, y + 9, width, "soft")}</g>'
         )
 
-    def _rest(self, lane: _Lane, span: Span) -> str:
-        # from after the step that began it to the one in which it goes on
-        x, width = self._extent(span, skip=1)
-        told = DOES[span.kind]
-        y = lane.strip
-        label = cut(span.obj, width - 8)
-        plate = ""
+    def _rest(self, lane: _Lane, span: Span, part: Part) -> str:
+        kept, since, until = part
+        x, y, width = self.x(since), lane.strip, (until - since) * self.scale
+        told = f"{span.task} {DOES[span.kind]} {span.obj} in steps {since}-{until - 1}"
+        if not kept:
+            how = "the mutex is free" if span.kind == "spin" else "woken"
+            told = f"{span.task} can go again ({how}: {span.obj}) in steps {since}-{until - 1}"
+            return (
+                f'<g><title>{markup(told)}</title><rect class="ready" x="{x + 0.5:.1f}" '
+                f'y="{y + 4:.0f}" width="{width - 1:.1f}" height="{STRIP - 8}"/></g>'
+            )
+        if span.until is None:
+            told = f"{span.task} {DOES[span.kind]} {span.obj}, from step {since} to the end"
+        label, plate = cut(span.obj, width - 8), ""
         if label:
             plate = (
                 f'<rect class="plate" x="{x + 3:.1f}" y="{y + 2:.0f}" height="{STRIP - 4}" '
-                f'width="{len(label) * LETTER + 3:.1f}" rx="2"/>'
+                f'width="{wide(label) + 3:.1f}" rx="2"/>'
             )
         return (
-            f"<g><title>{markup(_story(span, told + ' ' + span.obj))}</title>"
-            f'<rect class="rest" x="{x:.1f}" y="{y:.0f}" width="{width:.1f}" height="{STRIP}"/>'
+            f'<g><title>{markup(told)}</title><rect class="rest" x="{x:.1f}" y="{y:.0f}" '
+            f'width="{width:.1f}" height="{STRIP}"/>'
             f"{plate}{self._said(span.obj, x, y + 11.5, width)}</g>"
         )
 
+    def _parts(self, span: Span) -> list[Part]:
+        """One that is kept where the run ends goes on for a little beyond that."""
+        found, parts = self._found, self._found.parts(span)
+        if found.kept().get(span.cpu) is span:
+            stop = found.last() + 1
+            since = parts.pop()[1] if parts and parts[-1][0] and parts[-1][2] == stop else stop
+            parts.append((True, since, stop + self._beyond))
+        return parts
+
     def _bar(self, lane: _Lane, row: int, span: Span) -> str:
-        x, width = self._extent(span, whole=True)
+        x, width = self._extent(span)
         y = lane.strip + STRIP + 3 + row * BAR
         shared = " (shared)" if span.write is False else ""
         told = markup(_story(span, f"holds {span.obj}{shared}"))
@@ -209,11 +247,11 @@ class Picture:
             f'{y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"/></g>'
         )
 
-    def _extent(self, span: Span, skip: int = 0, whole: bool = False) -> tuple[float, float]:
+    def _extent(self, span: Span) -> tuple[float, float]:
         first, stop = self._found.first, self._found.last() + 1
         stop += self._beyond if span.until is None else 0
-        since = max(span.since + skip, first)
-        until = stop if span.until is None else min(span.until + whole, stop)
+        since = max(span.since, first)
+        until = stop if span.until is None else min(span.until + 1, stop)
         return self.x(since), max((until - since) * self.scale, 1.5)
 
     def _said(self, text: str, x: float, y: float, width: float, kind: str = "") -> str:

@@ -43,6 +43,10 @@ class QueryError(Exception):
     """The question cannot be answered; the message says why."""
 
 
+class Misasked(QueryError):
+    """The SQL is wrong, or names what there is not."""
+
+
 class Engine(Protocol):
     """Holds the events of one log and answers questions about them."""
 
@@ -128,7 +132,7 @@ class Sqlite(Closing):
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise self._told(error) from error
         if cursor.description is None:
-            raise QueryError("that is no question: begin with SELECT or WITH")
+            raise Misasked("that is no question: begin with SELECT or WITH")
         return [column[0] for column in cursor.description], self._rows(cursor)
 
     def close(self) -> None:
@@ -152,7 +156,7 @@ class Sqlite(Closing):
             return QueryError("a question may only look at events (SELECT, WITH)")
         if isinstance(error, MemoryError) or "out of memory" in str(error):
             return QueryError("it needs too much memory: ask for less")
-        return QueryError(str(error).rstrip("."))
+        return Misasked(str(error).rstrip("."))
 
 
 _ALLOWED: Final = {

@@ -9,7 +9,7 @@ from typing import Final
 
 from kmodel.log.record import Record
 from kmodel.log.show import printable, text_of
-from kmodel.log.spans import DOES
+from kmodel.log.span import DOES
 from kmodel.log.timeline import Timeline
 from kmodel.log.waker import Wakers
 
@@ -35,12 +35,18 @@ def mermaid(found: Timeline) -> Iterator[str]:
             ever = " until the run ends" if kept.get(span.cpu) is span else ""
             said = f"{DOES[span.kind]} {span.obj}{ever}"
             told.append((span.since, 2, span.cpu, span.cpu, said))
+    loop, begun = found.loop, False
     for step, kind, one, other, text in sorted(told):
+        if loop is not None and not begun and step >= loop.first:
+            begun = True
+            yield f"    loop steps {loop.first}-{loop.stop - 1}, for ever"
         said = _mermaid(f"{step}: {text}")
         if kind == 0:
             yield f"    c{one}->>c{other}: {said}"
         else:
             yield f"    Note over c{one}: {said}"
+    if begun:
+        yield "    end"
 
 
 def _mermaid(text: str) -> str:

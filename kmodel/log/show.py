@@ -135,8 +135,6 @@ def lines(
         gutter = f"{step:>6} {record.seq:>6}  "
         yield Line(layout.line(gutter, record.cpu, record.task, text_of(record)), style_of(record))
         shown = record.step
-    for _, mark in reversed(marks):
-        yield Line(layout.cut(printable(mark)), "bold cyan")
 
 
 def render(

@@ -4,11 +4,11 @@ Fed with the records of a log in order, this pairs each beginning with its end. 
 goes from the step in which it began to the one in which it ended: a mutex entered and
 left in one step is held for 0 steps, and nobody could get in.
 
-A CPU *spins* from where it stands at a mutex that another holds to where it has it: one
-that was free when it came there is not waited for before another takes it. It is *asleep*
-until it runs again, so also while it has been woken and was not yet chosen. At any other
-operation that had to wait for something (its record has a ``cause``) it is *stuck*; of
-that the log only tells since when it was there.
+A CPU *spins* while it stands at a mutex and another holds that, and in no other step: nothing
+says when it comes to a mutex, so the holds of all others since its last step are looked through
+when it has it. It is *asleep* until it is woken (or, on a lock, until a release lets it try
+again). At any other operation that had to wait for something (its record has a ``cause``) it is
+*stuck* until that was done; of that the log only tells since when it was there.
 
 Whoever spins or is stuck says so when it goes on; who never does is named by ``run.end``.
 """
@@ -17,63 +17,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
-import attrs
-
+from kmodel.log.holds import Holds
 from kmodel.log.record import END, Record
-
-Kind = Literal["hold", "wait", "sleep", "spin", "stuck", "fault"]
-
-DOES: Final[dict[Kind, str]] = {
-    "wait": "asleep on",
-    "sleep": "asleep on",
-    "spin": "spins for",
-    "stuck": "stuck at",
-}
-"""Kinds of span in which the thread cannot go on, in words."""
-
-
-@attrs.define
-class Span:
-    """``obj`` is the lock, the channel or the process, or where a thread is stuck the operation
-    and what it is on; ``va`` is a fault's address.
-
-    ``until`` is ``None`` while the span is open. ``write`` is how a sleeping lock is held
-    or wanted (``None``: a mutex). ``began`` and ``ended`` are the ``seq`` of its records.
-    """
-
-    kind: Kind
-    cpu: int
-    task: str
-    obj: str
-    since: int
-    began: int
-    until: int | None = None
-    ended: int | None = None
-    write: bool | None = None
-    va: str | None = None
-
-    def steps(self, now: int) -> int:
-        """How long it lasted; one that is open, until step ``now``."""
-        return (now if self.until is None else self.until) - self.since
+from kmodel.log.span import Kind, Span
+from kmodel.log.waker import Waker, Wakers
 
 
 class Spans:
-    """Everything that is going on at the present record. ``last`` is each CPU's last step."""
+    """Everything that is going on at the present record. ``last`` is each CPU's last step;
+    ``wakers`` know who let whom go, ``waker`` who did so to the thread of the last record."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[Kind, int, str], Span] = {}
         self._now: dict[tuple[Kind, int], Span] = {}
         self.last: dict[int, int] = {}
+        self.wakers = Wakers()
+        self.waker: Waker | None = None
         self._before: dict[int, int] = {}
         self._tasks: dict[str, int] = {}
-        self._barred: dict[str, dict[int, int]] = {}
         self._queued: dict[int, Record] = {}
+        self._held: dict[str, Holds] = {}
+        self._released: dict[str, int] = {}
 
     def feed(self, record: Record) -> list[Span]:
         """Take the next record; return the spans that it ends."""
-        cpu = record.cpu
+        cpu, self.waker = record.cpu, self.wakers.feed(record)
         if cpu is None:
             self._stay(record)
             return []
@@ -101,6 +71,10 @@ class Spans:
 
     def open(self) -> list[Span]:
         """All that has begun and not ended, in the order in which it began."""
+        for (kind, cpu), span in self._now.items():
+            woken = self.wakers.woken(cpu) if kind == "sleep" else None
+            if woken is not None:
+                span.let_go(woken.step)
         return sorted([*self._open.values(), *self._now.values()], key=lambda span: span.began)
 
     def _hold(self, record: Record, obj: str) -> None:
@@ -109,27 +83,36 @@ class Spans:
 
     def _release(self, record: Record, obj: str) -> Span | None:
         span = _end(self._open.pop(("hold", record.cpu or 0, obj), None), record)
-        if span is not None and span.write is None and span.steps(0):
-            self._bar(span)
+        if span is not None and span.write is None:
+            self._held.setdefault(obj, Holds()).add(span.since, record.step)
+        elif span is not None:
+            self._released[obj] = record.step
         return span
-
-    def _bar(self, held: Span) -> None:
-        """Notes since when each CPU, if it stands at this mutex, could not have had it."""
-        barred = self._barred.setdefault(held.obj, {})
-        for cpu, last in self.last.items():
-            if cpu != held.cpu and barred.get(cpu, -1) < last:
-                barred[cpu] = max(held.since, last)
 
     def _gone_on(self, record: Record, cpu: int) -> Span:
         """What kept a thread, where nothing was said when it began."""
-        reached = self._before[cpu]
-        spins = record.event == "mutex.enter"
-        span = _span("spin" if spins else "stuck", record, _place(record.event, record.obj))
-        # where the log does not know who held it, nothing better is known than where it stood
-        barred = self._barred.get(span.obj, {}).get(cpu, -1) if spins else -1
-        span.since = barred if barred >= reached else reached
+        reached, place = self._before[cpu], _place(record.event, record.obj)
+        if record.event == "mutex.enter":
+            span = self._spin(record, place, reached)
+        else:
+            span = _span("stuck", record, place)
+            span.since, span.kept = reached, [(reached + 1, record.step)]
+            if self.waker is not None:
+                span.let_go(self.waker.step)
         _end(span, record)
         return span
+
+    def _spin(self, record: Record, mutex: str, reached: int) -> Span:
+        """Of who stood at ``mutex`` since step ``reached`` and has it now."""
+        span = _span("spin", record, mutex)
+        # where the log does not know who held it, nothing better is known than where it stood
+        span.kept = self._stretches(mutex, reached) or [(reached + 1, record.step)]
+        span.since = span.kept[0][0] - 1
+        return span
+
+    def _stretches(self, mutex: str, reached: int) -> list[tuple[int, int | None]]:
+        holds = self._held.get(mutex)
+        return holds.after(reached) if holds else []
 
     def _stay(self, end: Record) -> None:
         """The run is over: who spins or is stuck, and is never let go."""
@@ -145,19 +128,49 @@ class Spans:
             if event in _GO_ON or self.waiting(cpu):
                 continue
             kind: Kind = "spin" if event == "mutex.enter" else "stuck"
-            span = Span(kind, cpu, name, _place(event, obj), self.last[cpu], end.seq)
-            if kind == "spin":
-                for held in [one for one in self._open.values() if one.obj == span.obj]:
-                    self._bar(held)
-                span.since = max(self._barred.get(span.obj, {}).get(cpu, -1), span.since)
-            self._now[kind, cpu] = span
+            self._now[kind, cpu] = self._kept(kind, cpu, name, _place(event, obj), end)
+        if said:
+            self._ready(set(words[::2]))
+
+    def _kept(self, kind: Kind, cpu: int, name: str, place: str, end: Record) -> Span:
+        """Where a CPU is for ever."""
+        span = Span(kind, cpu, name, place, self.last[cpu], end.seq)
+        if kind == "spin":
+            span.kept = self._stretches(place, span.since)
+            held = [one.since for one in self.holders(place) if one.cpu != cpu]
+            span.kept += [(max(span.since, *held) + 1, None)] if held else []
+        span.kept = span.kept or [(span.since + 1, None)]
+        span.since = span.kept[0][0] - 1
+        return span
+
+    def _ready(self, unable: set[str]) -> None:
+        """Who is asleep on a lock where a run hangs, and could go: a release has woken it."""
+        for (kind, _), span in self._now.items():
+            freed = self._released.get(span.obj)
+            if kind == "wait" and span.task not in unable and freed is not None:
+                span.let_go(freed)
 
     def _begin(self, kind: Kind, record: Record) -> None:
-        span = _span(kind, record, str(record.obj))
-        self._now.setdefault((kind, span.cpu), span)
+        span = self._now.setdefault((kind, record.cpu or 0), _span(kind, record, str(record.obj)))
+        if kind == "fault":
+            return
+        if span.began != record.seq:
+            self._wake(span, record.step)
+            span.tried.append(record.step)
+        span.kept.append((record.step + 1, None))
 
     def _end(self, kind: Kind, record: Record) -> Span | None:
-        return _end(self._now.pop((kind, record.cpu or 0), None), record)
+        span = self._now.pop((kind, record.cpu or 0), None)
+        if span is not None and kind != "fault":
+            self._wake(span, record.step)
+        return _end(span, record)
+
+    def _wake(self, span: Span, now: int) -> None:
+        """It goes on: let go by whom the record names, or else nobody knows when."""
+        if self.waker is not None:
+            span.let_go(self.waker.step)
+        elif span.kept[-1][1] is None:
+            span.let_go(now - 1)
 
     def _mutex(self, record: Record) -> Iterator[Span | None]:
         if record.result is not False:
@@ -176,6 +189,9 @@ class Spans:
         queued = self._queued.get(record.cpu or 0)
         if queued is not None and queued.fields.get("mutex") == record.obj:
             self._begin("sleep", self._queued.pop(record.cpu or 0))
+            span = self._now["sleep", record.cpu or 0]
+            span.kept[-1] = record.step + 1, None
+            span.tried.append(record.step)
 
     def _sleep(self, record: Record) -> Iterator[Span | None]:
         mutex = str(record.fields.get("mutex"))
@@ -197,9 +213,17 @@ class Spans:
             held.write = record.event == "lock.upgrade"
 
     def _woken(self, record: Record) -> Iterator[Span | None]:
-        yield self._end("sleep", record)
+        slept = self._end("sleep", record)
+        yield slept
         if "mutex" in record.fields:
-            self._hold(record, str(record.fields["mutex"]))
+            mutex = str(record.fields["mutex"])
+            if self.waker is not None and self._stretches(mutex, self.waker.step):
+                # it was woken, and the interlock was still held
+                spun = self._spin(record, mutex, self.waker.step)
+                if slept is not None:
+                    slept.then = spun.kept[0][0]
+                yield _end(spun, record)
+            self._hold(record, mutex)
 
     def _fault(self, record: Record) -> Iterator[Span | None]:
         yield self._end("fault", record)

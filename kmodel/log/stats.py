@@ -17,7 +17,8 @@ from typing import Any
 import attrs
 
 from kmodel.log.record import Record
-from kmodel.log.spans import DOES, Kind, Span, Spans
+from kmodel.log.span import DOES, Kind, Span
+from kmodel.log.spans import Spans
 
 
 @attrs.frozen
@@ -34,7 +35,8 @@ class Longest:
 @attrs.define
 class Lock:
     """A mutex or a sleeping lock. ``contended``: had to sleep or spin for it; ``refused``:
-    tries that failed. A wait counts from the first refusal to having the lock."""
+    tries that failed. A wait for a sleeping lock counts from the first refusal to having it,
+    one for a mutex has only the steps in which another held it."""
 
     name: str
     acquired: int = 0
@@ -60,8 +62,8 @@ class Pool:
 
 @attrs.define
 class Fault:
-    """``waited`` is in steps, by what was waited for. ``error`` is ``None`` if the log ends
-    before the fault does."""
+    """``waited`` is in steps in which it could not go, by what it waited for. ``error`` is
+    ``None`` if the log ends before the fault does."""
 
     task: str
     space: str
@@ -77,8 +79,8 @@ class Fault:
 @attrs.define
 class Cpu:
     """Steps of the run as one CPU spent them: ``busy`` are its own; ``ready`` it could have
-    stepped, and others did (also before it began); ``stuck`` at an operation that could not
-    go and is no lock and no sleep."""
+    stepped, and others did (before it began, once it was woken, at a mutex that is free);
+    ``stuck`` at an operation that could not go and is no lock and no sleep."""
 
     task: str
     busy: int = 0
@@ -118,9 +120,9 @@ class Stats:
         """Count one record; they come in order."""
         self.events += 1
         self.steps = max(self.steps, record.step + (record.cpu is not None))
-        cpu, last, asleep = record.cpu, -1, False
-        if cpu is not None:
-            last, asleep = self._spans.last.get(cpu, -1), bool(self._spans.waiting(cpu))
+        cpu = record.cpu
+        last = -1 if cpu is None else self._spans.last.get(cpu, -1)
+        waiting = None if cpu is None else self._spans.waiting(cpu)
         ended = self._spans.feed(record)
         if cpu is None:
             return
@@ -128,7 +130,10 @@ class Stats:
             self._ended(span, record.step)
         if last != record.step:
             self._cpu(record).busy += 1
-            self._pass(self._cpu(record), last, record.step, asleep, ended)
+            if waiting is not None and waiting.until is None:
+                # it was refused again
+                ended.append(waiting)
+            self._pass(self._cpu(record), last, record.step, ended)
         count = _COUNTS.get(record.event)
         if count:
             count(self, record)
@@ -136,6 +141,7 @@ class Stats:
     def close(self, end: Record | None) -> None:
         """The log is over; ``end`` is its ``run.end``, if it has one."""
         self.outcome = str(end.fields.get("outcome")) if end else None
+        hangs = end is not None and bool(end.fields.get("waiting"))
         still = self._spans.open()
         for cpu, stats in self.cpus.items():
             last = self._spans.last.get(cpu, -1)
@@ -143,12 +149,11 @@ class Stats:
                 stats.ended = self.steps - last - 1
             else:
                 mine = [span for span in still if span.cpu == cpu]
-                self._pass(stats, last, self.steps, bool(self._spans.waiting(cpu)), mine)
+                self._pass(stats, last, self.steps, mine)
         for span in still:
             self._ended(span, self.steps)
-            if span.kind == "spin":
-                self._lock(span.obj).contended += 1
-            if span.kind in DOES and self.outcome not in (None, "done"):
+            # of a leak or a panic nobody says who waits: an idle daemon does, and does no harm
+            if hangs and span.kind in DOES and span.ready_since is None:
                 self.kept.append(Kept(span.task, span.kind, span.obj, span.since))
 
     def document(self) -> dict[str, Any]:
@@ -174,20 +179,16 @@ class Stats:
         return sorted(self.locks.values(), key=badness)
 
     @staticmethod
-    def _pass(cpu: Cpu, last: int, now: int, asleep: bool, kept: list[Span]) -> None:
-        """The steps between the CPU's last one and ``now``; ``kept`` may tell what kept it."""
-        gap = now - last - 1
-        if asleep:
-            cpu.asleep += gap
-            return
-        for span in kept:
-            if span.kind in ("spin", "stuck"):
-                # it may have stood there for a while before anybody was in its way
-                waited = min(max(now - span.since - 1, 0), gap)
-                cpu.spinning += waited if span.kind == "spin" else 0
-                cpu.stuck += waited if span.kind == "stuck" else 0
-                gap -= waited
-        cpu.ready += gap
+    def _pass(cpu: Cpu, last: int, now: int, spans: list[Span]) -> None:
+        """The steps between the CPU's last one and ``now``; ``spans`` tell what kept it."""
+        cpu.ready += now - last - 1
+        for span in spans:
+            if span.kind in DOES:
+                kept = span.kept_within(last + 1, now)
+                cpu.ready -= kept
+                cpu.spinning += kept if span.kind == "spin" else 0
+                cpu.stuck += kept if span.kind == "stuck" else 0
+                cpu.asleep += kept if span.kind in ("wait", "sleep") else 0
 
     def _cpu(self, record: Record) -> Cpu:
         assert record.cpu is not None
@@ -207,11 +208,12 @@ class Stats:
         elif span.kind in ("wait", "spin"):
             lock = self._lock(span.obj)
             lock.longest_wait = _longer(lock.longest_wait, found)
+            lock.contended += span.kind == "spin"
         fault = self._in_fault.get(span.cpu)
         if fault is None:
             return
         if span.kind in DOES and span.since >= fault.since:
-            fault.waited[span.obj] += found.steps
+            fault.waited[span.obj] += span.kept_within(0, now)
         elif span.kind == "fault":
             fault.steps = found.steps
 
@@ -220,7 +222,6 @@ class Stats:
         trying = record.event in ("lock.try", "mutex.try")
         if record.result is not False:
             lock.acquired += 1
-            lock.contended += record.event == "mutex.enter" and record.cause is not None
         elif trying:
             lock.refused += 1
             self._cpu(record).refused += 1

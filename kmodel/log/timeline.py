@@ -11,10 +11,12 @@ from typing import Final, Literal
 
 import attrs
 
+from kmodel.log.loop import Loop
 from kmodel.log.record import END, Record
-from kmodel.log.spans import DOES, Span, Spans
+from kmodel.log.span import DOES, Part, Span
+from kmodel.log.spans import Spans
 from kmodel.log.tables import Tables
-from kmodel.log.waker import Waker, Wakers
+from kmodel.log.waker import Waker
 
 STEPS: Final = 200
 """Steps of a window, if nobody says how many."""
@@ -53,7 +55,8 @@ class Timeline:
 
     ``spans`` may begin before and end after; ``turns`` is who stepped; ``before`` is what the
     pools and page tables were like when the window opened, ``tables`` how that changed.
-    ``outcome`` is what ``run.end`` says, ``None`` where there is none.
+    ``hangs`` if ``run.end`` says of somebody that he waits; ``loop`` is what goes round for
+    ever, if the run got there.
     """
 
     tasks: tuple[str, ...]
@@ -68,7 +71,8 @@ class Timeline:
     before: dict[str, str] = attrs.field(factory=dict)
     tables: list[tuple[int, str, str]] = attrs.field(factory=list)
     ended: dict[int, int] = attrs.field(factory=dict)
-    outcome: str | None = None
+    hangs: bool = False
+    loop: Loop | None = None
 
     @property
     def whole(self) -> bool:
@@ -85,14 +89,23 @@ class Timeline:
         return sorted((s for s in mine if s.until != s.since), key=lambda span: span.began)
 
     def rests(self, cpu: int) -> list[Span]:
-        """Where ``cpu`` could not go on: asleep, spinning, stuck."""
+        """Where ``cpu`` could not go on (asleep, spinning, stuck), or could and was not chosen."""
         return [s for s in self.spans if s.cpu == cpu and s.kind in DOES]
 
+    def parts(self, span: Span) -> list[Part]:
+        """Those of a span's stretches, kept or ready, that are in the window."""
+        return [
+            (kept, max(since, self.first), min(until, self.last() + 1))
+            for kept, since, until in span.parts(self.steps)
+            if since <= self.last() and until > self.first
+        ]
+
     def kept(self) -> dict[int, Span]:
-        """By CPU, what kept it where the run ended, if that is in the window and went wrong."""
-        if self.outcome in (None, "done") or self.stop < self.steps:
+        """By CPU, what kept it where the run hangs, if that is in the window."""
+        if not self.hangs or self.stop < self.steps:
             return {}
-        return {s.cpu: s for s in self.spans if s.kind in DOES and s.until is None}
+        still = [s for s in self.spans if s.kind in DOES and s.until is None]
+        return {s.cpu: s for s in still if s.ready_since is None}
 
 
 def timeline(
@@ -101,19 +114,20 @@ def timeline(
     pools: dict[str, int],
     since: int = 0,
     until: int | None = None,
+    loop: Loop | None = None,
 ) -> Timeline:
     """The window from step ``since`` to ``until``, both included, or ``STEPS`` of them."""
     stop = since + STEPS if until is None else until + 1
     found = Timeline(tasks, since, stop)
-    spans, wakers, tables = Spans(), Wakers(), Tables(pools)
+    spans, tables = Spans(), Tables(pools)
     for record in records:
         found.steps = max(found.steps, record.step + (record.cpu is not None))
         if record.cpu is not None and not 0 <= record.cpu < len(tasks):
             # kmodel did not write that
             continue
-        waker = wakers.feed(record)
+        found.spans += [s for s in spans.feed(record) if _inside(s, since, stop)]
         if record.event == END:
-            found.outcome = str(record.fields.get("outcome"))
+            found.hangs = bool(record.fields.get("waiting"))
         if record.step < since:
             tables.feed(record)
         elif record.step < stop:
@@ -121,9 +135,9 @@ def timeline(
                 found.before = dict(tables.known)
             found.records.append(record)
             found.tables += [(record.step, *change) for change in tables.feed(record)]
-            _note(found, record, waker)
-        found.spans += [s for s in spans.feed(record) if _inside(s, since, stop)]
+            _note(found, record, spans.waker)
     found.spans += [s for s in spans.open() if _inside(s, since, stop)]
+    found.loop = loop if loop and loop.stop <= found.steps else None
     found.spans.sort(key=lambda span: span.began)
     return found
 

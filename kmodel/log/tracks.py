@@ -1,21 +1,23 @@
 """A run as trace viewers want it: slices, instants and counters on tracks, and flows.
 
-A step is a microsecond. Tracks: each CPU (its turns, and its waits in between), its faults,
-the locks that it holds (one above the other), and counters of how many hold or want a lock
-and how many items of a pool are out. A flow leads from what let somebody go to its next turn.
+A step is a microsecond. Tracks: each CPU (its turns, and in between what kept it, and where
+it was woken and others were chosen), its faults, the locks that it holds (one above the
+other), and counters of how many hold or want a lock and how many items of a pool are out. A
+flow leads from what let somebody go to its next turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
+from kmodel.log.loop import Loop
 from kmodel.log.record import Record
-from kmodel.log.spans import DOES, Span, Spans
+from kmodel.log.span import DOES, Span
+from kmodel.log.spans import Spans
 from kmodel.log.timeline import kind_of
-from kmodel.log.waker import Wakers
 
 Group = Literal["CPUs", "Faults", "Locks held"]
 
@@ -27,6 +29,10 @@ class Track:
     group: Group
     cpu: int
     row: int = 0
+
+
+THE_LOOP: Final = Track("CPUs", -1)
+"""Above those of the CPUs."""
 
 
 @attrs.frozen
@@ -62,15 +68,18 @@ class Count:
 Item = Slice | Instant | Count
 
 
-def tracks(records: Iterable[Record], pools: dict[str, int]) -> Iterator[Item]:
+def tracks(
+    records: Iterable[Record], pools: dict[str, int], loop: Loop | None = None
+) -> Iterator[Item]:
     """Everything to draw, by when it ended; nothing is kept that is over."""
-    return _Tracks(pools).items(records)
+    return _Tracks(pools, loop).items(records)
 
 
 class _Tracks:
-    def __init__(self, pools: dict[str, int]) -> None:
+    def __init__(self, pools: dict[str, int], loop: Loop | None) -> None:
+        self._loop = loop
         self._out = dict(pools)
-        self._spans, self._wakers = Spans(), Wakers()
+        self._spans = Spans()
         self._turn: dict[int, tuple[int, int, list[str], list[int]]] = {}
         self._rows: dict[tuple[int, str], int] = {}
         self._users: dict[str, tuple[int, int]] = {}
@@ -88,9 +97,13 @@ class _Tracks:
                 yield from self._record(record, record.cpu)
         for cpu in sorted(self._turn):
             yield self._turned(cpu)
+        if self._loop is not None and self._loop.stop <= last + 1:
+            name, args = "goes round for ever", {"step": self._loop.first}
+            yield Slice(THE_LOOP, self._loop.first, self._loop.stop, name, args)
         for span in self._spans.open():
             # whoever is stuck where the run ends has at least a step to be seen in
-            yield from self._span(span, last + (2 if span.kind in DOES else 1))
+            kept = span.kind in DOES and span.ready_since is None
+            yield from self._span(span, last + (2 if kept else 1))
 
     def _record(self, record: Record, cpu: int) -> Iterator[Item]:
         turn = self._turn.get(cpu)
@@ -101,9 +114,10 @@ class _Tracks:
         if len(said) < 12:
             said.append(f"{record.event} {record.obj or ''}".rstrip())
         self._turn[cpu] = first, record.step, said, flows
-        yield from self._flow(record, flows)
         before = self._users.get(str(record.obj))
-        for span in self._spans.feed(record):
+        ended = self._spans.feed(record)
+        yield from self._flow(record, flows)
+        for span in ended:
             yield from self._span(span, record.step)
         yield from self._counted(record, before)
         if kind := kind_of(record):
@@ -117,7 +131,7 @@ class _Tracks:
         return Slice(Track("CPUs", cpu), first, last + 1, said[0], args, tuple(flows))
 
     def _flow(self, record: Record, flows: list[int]) -> Iterator[Item]:
-        waker = self._wakers.feed(record)
+        waker = self._spans.waker
         if waker is not None:
             self._flows += 1
             flows.append(self._flows)
@@ -135,9 +149,12 @@ class _Tracks:
                 yield Slice(Track("Locks held", span.cpu, row), span.since, until, span.obj, args)
         elif span.kind == "fault":
             yield Slice(Track("Faults", span.cpu), span.since, until, f"fault {span.va}", args)
-        elif until > span.since + 1:
-            name = f"{DOES[span.kind]} {span.obj}"
-            yield Slice(Track("CPUs", span.cpu), span.since + 1, until, name, args)
+        else:
+            for kept, first, stop in span.parts(now):
+                if kept or span.kind != "spin":
+                    name = f"{DOES[span.kind]} {span.obj}" if kept else "ready, not chosen"
+                    args = {"step": first, "steps": stop - first, "obj": span.obj}
+                    yield Slice(Track("CPUs", span.cpu), first, stop, name, args)
 
     def _counted(self, record: Record, before: tuple[int, int] | None) -> Iterator[Item]:
         obj = str(record.obj)

@@ -53,7 +53,7 @@ def test_colour_only_where_it_is_wanted(logs: Path) -> None:
 def test_filters_choose_and_an_empty_choice_is_said(logs: Path) -> None:
     result = show(logs, RUN, "--event", "lock.*", "--cpu", "1", "--since", "1", "--until", "9")
     assert [line.split()[1] for line in result.stdout.splitlines()[2:]] == ["2"]
-    result = show(logs, RUN, "--obj", "nothing", "--task", "A")
+    result = show(logs, RUN, "--event", "pool.*", "--task", "A")
     assert result.exit_code == 0
     assert "None of the 4 events read passes the filter." in result.stderr
 
@@ -142,6 +142,7 @@ def test_a_name_that_nothing_has_is_told_with_those_that_are_near(logs: Path) ->
     assert result.exit_code == 2
     assert "There is no event 'lock.tri'. Did you mean lock.try" in result.stderr
     result = show(logs, RUN, "--obj", "kernelmap", "--json")
+    assert result.exit_code == 2
     assert "Nothing in this run is called 'kernelmap'. Did you mean kernel_map?" in result.stderr
     assert json.loads(result.stdout)["records"] == []
     assert "Did you mean A?" in show(logs, RUN, "--task", "a").stderr

@@ -122,6 +122,23 @@ def test_eval_shows_where_the_value_changes(call: Commands, run: Path) -> None:
     assert (document["steps"], document["complete"], document["damage"]) == (121, True, None)
 
 
+def test_columns_are_named_where_that_is_of_help(call: Commands, run: Path) -> None:
+    assert "The table events has: " in call("log", "query", run, "SELECT nothing FROM events").err
+    forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+    ran = call("log", "query", run, forever, "--max-seconds", 0.2)
+    assert (ran.status, "took too long" in ran.err) == (2, True)
+    assert "The table events" not in ran.err
+
+
+def test_a_log_may_come_from_standard_input(run: Path) -> None:
+    events = (run / "events.jsonl").read_bytes()
+    words = [sys.executable, "-m", "kmodel", "log", "show", "-", "--event", "task.end"]
+    ran = subprocess.run(words, input=events, capture_output=True, check=True)
+    assert ran.stdout.count(b"task.end") >= 2
+    ran = subprocess.run(words, input=events[:-400], capture_output=True)
+    assert (ran.returncode, b"/dev/stdin, line" in ran.stderr) == (5, True)
+
+
 def test_eval_says_which_names_there_are(call: Commands, run: Path) -> None:
     ran = call("log", "eval", run, "kernel_mop.writer")
     assert (ran.status, ran.out) == (2, "")

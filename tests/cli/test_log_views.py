@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from commands import ROOT, Commands, child
 
+from kmodel.explore.execution import Outcome
+from kmodel.log.record import Header
+from kmodel.log.recorder import Recorder
+
 EXAMPLE = ROOT / "logs" / "example-contended_kernel_map-populate"
 
 
@@ -132,6 +136,37 @@ def test_a_long_story_leaves_out_what_matters_least(call: Commands, tmp_path: Pa
     assert "sentences that matter less are left out" in ran.out
 
 
+def test_runs_with_more_cpus_or_fewer_are_held_together_by_the_names_of_their_tasks(
+    call: Commands, logs: Path
+) -> None:
+    for cpus in (1, 2):
+        call(*f"run contended_kernel_map --seed 5 --set cpus={cpus} --logs {logs}".split())
+    runs = [logs / f"contended_kernel_map-wait-seed5-{number}" for number in (1, 2)]
+    document = call("log", "diff", *runs, "--json").document
+    assert document["common"] > 3
+    first = [document[side][0] for side in ("left", "right")]
+    assert "task" in {one["key"] for one in document["differs"]}
+    assert first[0]["task"] != first[1]["task"]
+    assert "cpu" not in {one["key"] for one in document["differs"]}
+
+
+def test_what_differs_is_named_where_the_lines_look_alike(call: Commands, tmp_path: Path) -> None:
+    runs = []
+    for end in "xy":
+        header = Header(scenario="alike", tasks=("A",))
+        with Recorder.start(header, tmp_path) as recorder:
+            recorder(0, 0, None, "task.start", {})
+            recorder(1, 0, None, "mark", {"text": "long " * 20 + end})
+            recorder.close(Outcome("done", 2))
+        runs.append(recorder.path)
+    ran = call("log", "diff", *runs)
+    assert "Of the first event differ: text (long" in ran.out
+    assert all(len(line) <= 100 for line in ran.out.splitlines() if " | " in line[:60])
+    ran = call("log", "diff", *runs, "--width", "260")
+    (line,) = [line for line in ran.out.splitlines() if " | " in line and "mark" in line]
+    assert line.count("long long") > 19, "nothing is cut where there is room"
+
+
 def test_two_runs_part_where_the_first_event_differs(call: Commands, logs: Path, run: Path) -> None:
     other = logs / "contended_kernel_map-wait-seed8-1"
     document = call("log", "diff", run, other, "--json").document
@@ -214,8 +249,23 @@ def test_what_needs_duckdb_says_so(call: Commands, run: Path, kind: str, tmp_pat
 
 def test_the_lnav_format_needs_no_run(call: Commands, run: Path) -> None:
     assert "kmodel_log" in call("log", "export", "--to", "lnav-format").document
-    assert call("log", "export", run, "--to", "csv").status == 2
+    text = call("log", "export", run, "--to", "csv")
+    assert (text.status, text.out.splitlines()[0][:8]) == (0, "step,seq")
+    assert call("log", "export", run, "--to", "perfetto").status == 2
+    assert call("log", "export", run, "--to", "csv", "--since", 5, "--until", 4).status == 2
     assert call("log", "export", "--to", "csv", "-o", "x").status == 2
+
+
+@pytest.mark.parametrize("words", [("export", "--to", "csv"), ("query", "SELECT 1")])
+def test_a_log_cut_between_two_records_is_said_to_be_unfinished(
+    call: Commands, run: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    cut = tmp_path / "cut.jsonl"
+    cut.write_bytes(b"".join((run / "events.jsonl").read_bytes().splitlines(True)[:-1]))
+    command, *rest = words
+    ran = call("log", command, cut, *rest)
+    assert (ran.status, "unfinished" in ran.err) == (0, True)
+    assert "unfinished" not in call("log", command, run, *rest).err
 
 
 def test_a_long_run_in_mermaid_says_which_steps_it_shows(

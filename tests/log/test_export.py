@@ -103,18 +103,19 @@ def test_slices_flows_and_counters_of_a_small_run(logs: Path) -> None:
 def test_slices_of_a_track_lie_apart_or_inside(
     kernel: tuple[tuple[str, ...], list[Record]],
 ) -> None:
-    """Viewers drop a slice that begins inside another and ends after it. (Who is woken too
-    early steps inside its wait.)"""
+    """Viewers drop a slice that begins inside another and ends after it. What a CPU does lies
+    apart: who is woken too early and steps is not asleep in that step."""
     by_track: dict[Any, list[tuple[int, int]]] = {}
     for item in tracks(kernel[1], {}):
         if isinstance(item, Slice):
             by_track.setdefault(item.track, []).append((item.since, item.until))
     assert len(by_track) > 5
-    for extents in by_track.values():
+    for track, extents in by_track.items():
         inside: list[int] = []
         for begin, end in sorted(extents, key=lambda extent: (extent[0], -extent[1])):
             inside = [stop for stop in inside if stop > begin]
             assert all(end <= stop for stop in inside)
+            assert not inside or track.group != "CPUs", (track, begin)
             inside.append(end)
 
 
@@ -222,6 +223,16 @@ def test_lnav_has_times_and_levels(kernel: tuple[tuple[str, ...], list[Record]])
     form = json.loads(lnav.format_file())["kmodel_log"]
     fields = {part["field"] for part in form["line-format"] if isinstance(part, dict)}
     assert fields - {"__timestamp__", "__level__"} <= set(form["value"])
+    assert {"outcome", "message", "why", "waiting"} <= fields
+    assert not {name for name in fields if form["value"].get(name, {}).get("hidden")}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level"), [("done", "info"), ("limit", "warning"), ("deadlock", "error")]
+)
+def test_lnav_finds_how_a_run_went_wrong(outcome: str, level: str) -> None:
+    end = Record(9, 9, None, None, "run.end", None, None, None, {"outcome": outcome})
+    assert [json.loads(line)["severity"] for line in lnav.lines([end])] == [level]
 
 
 def test_a_log_is_never_replaced_by_what_is_made_of_it(tmp_path: Path) -> None:

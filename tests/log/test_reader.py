@@ -62,7 +62,34 @@ def edited(lines: Lines, change: Callable[[Lines], object]) -> bytes:
 # lines[0] is the header, lines[5] the record with seq 4, lines[10] run.end
 ZOO: dict[str, tuple[Callable[[Lines], object], str, int, int | None, str]] = {
     "a torn tail": (lambda f: f.append(f.pop()[:30]), "torn", 9, 11, "stops in the middle"),
-    "zeros for a tail": (lambda f: f.append(f.pop()[:0] + b"\0" * 512), "torn", 9, 11, "stops"),
+    "zeros for a tail": (
+        lambda f: f.append(f.pop()[:0] + b"\0" * 512),
+        "torn",
+        9,
+        11,
+        "512 zero bytes",
+    ),
+    "a torn tail and zeros": (
+        lambda f: f.append(f.pop()[:30] + b"\0" * 9),
+        "torn",
+        9,
+        11,
+        "after 30 bytes; then come 9 zero",
+    ),
+    "other ends of lines": (
+        lambda f: f.__setitem__(slice(5, 7), [line[:-1] + b"\r\n" for line in f[5:7]]),
+        "changed",
+        4,
+        6,
+        "CR LF",
+    ),
+    "other ends of all lines": (
+        lambda f: f.__setitem__(slice(0, 11), [line[:-1] + b"\r\n" for line in f]),
+        "changed",
+        0,
+        1,
+        "CR LF",
+    ),
     "a flipped bit": (
         lambda f: f.__setitem__(5, flip(f[5], 60)),
         "changed",

@@ -17,7 +17,7 @@ def kept() -> list[Record]:
 
 
 def test_one_line_an_event_in_the_column_of_its_cpu() -> None:
-    assert render(kept(), TASKS, mark_steps={3: "--- loop begins ---", 99: "--- after ---"}) == (
+    assert render(kept(), TASKS, mark_steps={3: "--- loop begins ---", 99: "never reached"}) == (
         """\
   step    seq  A     B
      0      0  task.start
@@ -32,7 +32,7 @@ def test_one_line_an_event_in_the_column_of_its_cpu() -> None:
      6      8  task.end
      7      9  run.end done digest="""
         + kept()[-1].fields["digest"]
-        + "\n--- after ---\n"
+        + "\n"
     )
 
 

@@ -6,10 +6,12 @@ import pytest
 from kernels import CASES, NO_FAULT, THREAD, steps
 
 from kmodel.case import Case
+from kmodel.explore.coroutine import goes
 from kmodel.explore.execution import Execution
 from kmodel.log.record import Header, Record
 from kmodel.log.recorder import Recorder
-from kmodel.log.spans import Span, Spans
+from kmodel.log.span import DOES, Span
+from kmodel.log.spans import Spans
 from kmodel.sync.mutex import Mutex
 from kmodel.sync.rwlock import RwLock
 
@@ -59,34 +61,45 @@ def test_spans_agree_with_the_objects_after_each_step(scenario: str, fix: str, r
     assert {"wait", "sleep"} <= seen or scenario != THREAD
 
 
-def barred(execution: Execution) -> set[int]:
-    """Who stands at a mutex that another holds."""
+def unable(execution: Execution) -> dict[int, str]:
+    """Who cannot step, and at what: a mutex that another holds, or anything else."""
     return {
-        task
+        task: op[0].event
         for task, op in enumerate(execution.pending)
-        if op is not None and op[0].event == "mutex.enter" and op[1].owner is not None
+        if op is not None and not goes(op)
     }
 
 
-def test_a_cpu_spins_exactly_since_it_could_not_go() -> None:
-    spun = 0
-    for seed, (scenario, fix) in enumerate(CASES * 2):
-        case = Case.of(scenario, {}, fix)
+@pytest.mark.parametrize("rwlock", ["wake-all", "wake-one-writer"])
+def test_a_cpu_is_kept_in_exactly_those_steps_in_which_it_could_not_go(rwlock: str) -> None:
+    spun = slept = ready = 0
+    for seed, (scenario, fix) in enumerate(CASES):
+        case = Case.of(scenario, {"rwlock": rwlock}, fix)
         tasks = tuple(task.name for task in case.build().tasks)
         recorder = Recorder.start(Header(scenario=scenario, tasks=tasks), keep=True)
         spans, fed, since = Spans(), 0, dict[int, int]()
+        blocked: dict[int, set[int]] = {cpu: set() for cpu in range(len(tasks))}
         for step, execution in enumerate(steps(case, recorder, seed)):
-            ended = [s for record in recorder.records[fed:] for s in spans.feed(record)]
+            cpu, ended = execution.choices[-1], list[Span]()
+            again = spans.waiting(cpu)
+            for record in recorder.records[fed:]:
+                ended += spans.feed(record)
             fed = len(recorder.records)
-            stepped = execution.choices[-1]
-            truly = since.pop(stepped, None)
-            assert [s.since for s in ended if s.kind == "spin"] == (
-                [] if truly is None else [truly]
-            )
-            spun += truly is not None
-            for task in barred(execution):
-                since.setdefault(task, step)
-    assert spun > 20
+            ended += [again] if again and again not in ended else []
+            told = {
+                at
+                for at in range(since.get(cpu, -1) + 1, step)
+                for span in ended
+                if span.kind in DOES and span.keeps(at)
+            }
+            assert told == blocked[cpu], (scenario, fix, tasks[cpu], ended)
+            spun += any(span.kind == "spin" for span in ended)
+            slept += any(span.kind in ("wait", "sleep") for span in ended)
+            ready += sum(not part[0] for s in ended if s.kind in DOES for part in s.parts(step))
+            since[cpu], blocked[cpu] = step, set()
+            for task in unable(execution):
+                blocked[task].add(step + 1)
+    assert min(spun, slept, ready) > 20
 
 
 def feed(*records: Record) -> list[Span]:
@@ -138,6 +151,8 @@ def test_a_spin_is_told_by_its_cause_and_begins_where_the_mutex_was_reached() ->
         ("spin", "B", 1, 6),
         ("hold", "B", 6, 8),
     ]
+    assert list(ended[1].parts(99)) == [(True, 2, 5), (False, 5, 6)]
+    assert ended[1].steps(99) == 3
 
 
 def test_a_mutex_that_was_free_is_not_spun_for_before_another_takes_it() -> None:
@@ -149,7 +164,48 @@ def test_a_mutex_that_was_free_is_not_spun_for_before_another_takes_it() -> None
         said(8, 0, "mutex.leave", "m"),
         said(9, 1, "mutex.enter", "m", cause=8),
     )
-    assert [(s.since, s.until) for s in ended if s.kind == "spin"] == [(3, 9)]
+    (spun,) = [s for s in ended if s.kind == "spin"]
+    assert (spun.since, spun.until, spun.kept) == (3, 9, [(4, 5), (7, 9)])
+    assert list(spun.parts(99)) == [(True, 4, 5), (False, 5, 7), (True, 7, 9)]
+    assert spun.steps(99) == 3, "the mutex was free in steps 5 and 6"
+
+
+def test_who_was_woken_is_ready_and_no_longer_asleep() -> None:
+    ended = feed(
+        said(1, 0, "chan.sleep", "c", mutex="m"),
+        said(4, 1, "chan.wakeup", "c"),
+        said(9, 0, "chan.woken", "c", cause=4),
+    )
+    assert list(ended[0].parts(99)) == [(True, 2, 5), (False, 5, 9)]
+    still = feed(said(1, 0, "chan.sleep", "c", mutex="m"), said(4, 1, "chan.wakeup", "c"))
+    assert still[0].ready_since == 5
+    assert list(still[0].parts(8)) == [(True, 2, 5), (False, 5, 8)]
+
+
+def test_who_was_woken_spins_while_its_interlock_is_held() -> None:
+    ended = feed(
+        said(1, 0, "chan.sleep", "c", mutex="m"),
+        said(2, 1, "mutex.enter", "m"),
+        said(4, 1, "chan.wakeup", "c"),
+        said(6, 1, "mutex.leave", "m"),
+        said(9, 0, "chan.woken", "c", mutex="m", cause=4),
+    )
+    told = [(s.kind, list(s.parts(99))) for s in ended if s.kind in DOES]
+    assert told == [
+        ("sleep", [(True, 2, 5)]),
+        ("spin", [(True, 5, 7), (False, 7, 9)]),
+    ]
+
+
+def test_a_refused_retry_lies_between_two_sleeps() -> None:
+    (wait, _) = feed(
+        said(1, 0, "lock.acquire", "l", result=False, write=True),
+        said(3, 1, "lock.release", "l"),
+        said(5, 0, "lock.contended", "l", result=False, write=True, cause=3),
+        said(7, 1, "lock.release", "l"),
+        said(9, 0, "lock.contended", "l", result=True, write=True, cause=7),
+    )
+    assert list(wait.parts(99)) == [(True, 2, 4), (False, 4, 5), (True, 6, 8), (False, 8, 9)]
 
 
 def end(waiting: str) -> Record:

@@ -123,6 +123,18 @@ def test_what_the_log_does_not_see_the_end_of_is_open() -> None:
     assert stats.outcome is None
 
 
+@pytest.mark.parametrize(("waiting", "kept"), [("", []), ("A at chan.woken c", ["A"])])
+def test_an_idle_daemon_is_no_part_of_what_went_wrong(waiting: str, kept: list[str]) -> None:
+    """Only the end of a run that hangs says who could not go on."""
+    stats = Stats(("A", "B"), {})
+    stats.add(Record(0, 0, 0, "A", "chan.sleep", None, "c", None, {"mutex": "m"}))
+    end = Record(1, 1, None, None, "run.end", None, None, None, {"outcome": "x"})
+    end.fields.update({"waiting": waiting} if waiting else {})
+    stats.add(end)
+    stats.close(end)
+    assert [one.task for one in stats.kept] == kept
+
+
 def test_whoever_spins_where_the_run_ends_does_so_since_the_mutex_was_taken() -> None:
     """It reached the mutex at step 0; another took it at 2, and nobody ever lets go."""
     stats = lock(said(0, 0, "task.start"), said(2, 1, "mutex.enter"), said(5, 1, "page.free"))
@@ -133,7 +145,7 @@ def test_whoever_spins_where_the_run_ends_does_so_since_the_mutex_was_taken() ->
     assert (stats.cpus[0].ready, stats.cpus[0].spinning) == (2, 3)
     assert (stats.locks["l"].contended, stats.locks["l"].longest_wait) == (
         1,
-        Longest(4, "A", 2, True),
+        Longest(3, "A", 2, True),
     )
     assert stats.cpus[1].stuck == 0
     assert Outcome("deadlock", 6).steps == stats.steps
@@ -162,5 +174,5 @@ def test_a_fault_is_told_what_it_waited_for() -> None:
     (fault,) = stats.faults
     assert (fault.space, fault.va, fault.since, fault.steps) == ("p0", "0x1000", 6, 24)
     assert (fault.refaults, fault.error) == (1, 12)
-    assert fault.waited == {"l": 3, "c": 9}
+    assert fault.waited == {"l": 2, "c": 7}, "the steps in between, in which it could not go"
     assert fault.failed == {"vp pool: map lock refused": 1}

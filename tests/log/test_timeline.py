@@ -13,6 +13,8 @@ from recorded import HEADER, STORY, record
 
 from kmodel.explore.execution import Outcome
 from kmodel.log.grid import lines
+from kmodel.log.legend import Legend
+from kmodel.log.lettering import cut, wide
 from kmodel.log.picture import Picture
 from kmodel.log.reader import Reader
 from kmodel.log.record import Header
@@ -65,12 +67,13 @@ def test_the_state_of_locks_and_threads_by_step(logs: Path) -> None:
         (0, "free"),
         (1, "held by A"),
         (3, "held by A; B waits"),
-        (4, "free; B waits"),
+        (4, "free; B woken"),
         (5, "held by B"),
     ]
     assert [(step, value) for step, key, value in told if key == "thread B"] == [
         (0, "runs, or can"),
         (3, "asleep on lock kernel_map"),
+        (4, "woken from lock kernel_map, ready"),
         (5, "runs, or can"),
     ]
 
@@ -82,6 +85,31 @@ def test_columns_of_characters(logs: Path) -> None:
     assert rows[5].split() == ["4", "●└", "-kernel_map", rows[5].split()[3]]
     assert rows[5].rstrip().endswith("▶"), "the arrow ends at B"
     assert all(len(row) <= 60 for row in rows[:8])
+
+
+def test_a_lock_has_the_same_colour_in_every_run(logs: Path) -> None:
+    """Whatever else is held there, and whoever came first."""
+    names = [["kernel_map"], ["fpageqlock", "kernel_map"], ["p0 amap", "kernel_map", "fpageqlock"]]
+    seen = []
+    for locks in names:
+        with Recorder.start(HEADER, logs) as recorder:
+            for step, lock in enumerate(locks):
+                recorder(step, 0, None, "lock.acquire", {"obj": lock, "result": True})
+            recorder(9, 0, None, "mark", {"text": "later"})
+            recorder.close(Outcome("done", 10))
+        seen.append(Legend(of(recorder.path), 600).colours)
+    assert len({colours["kernel_map"] for colours in seen}) == 1
+    assert seen[1]["fpageqlock"] == seen[2]["fpageqlock"]
+    assert len(set(seen[2].values())) == 3
+
+
+def test_a_label_takes_no_more_than_its_room() -> None:
+    """Widths of DejaVu Sans at 10 px, the widest of the fonts that a picture asks for."""
+    assert cut("&uvm.pagedaemon", 62) == "&uvm.pa…"
+    assert 54 < wide("&uvm.pa…") <= 62, "it is 55.5"
+    assert cut("&uvm.pagedaemon", 54) == "&uvm.p…"
+    assert cut("kernel_map", 70) == "kernel_map"
+    assert cut("mmmmm", 20) == ""
 
 
 def test_too_many_cpus_for_the_columns_are_said(logs: Path) -> None:

@@ -162,7 +162,7 @@ def test_where_the_log_ends_it_is_said_whom_a_wakeup_woke() -> None:
     )
     early = [record for record in records if record.step < 14]
     assert chronicle(early).ends() == [
-        "A is asleep on chan since step 2; W woke it at step 11; it has not come back since.",
+        "A slept on chan from step 2; W woke it at step 11; it has not come back since.",
         "B is asleep on chan since step 5; W's wakeup at step 11, after that, woke another.",
         "C is asleep on chan since step 8; W's wakeup at step 11, after that, woke another.",
     ]

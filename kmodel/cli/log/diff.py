@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from itertools import zip_longest
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SCHEMA = "kmodel.log-diff/1"
 
 WIDTH = 100
+"""Columns where there is no terminal to ask."""
 
 ROWS = 12
 """Numbers that are shown; --json has all."""
@@ -35,13 +37,22 @@ ROWS = 12
     is_flag=True,
     help="Instead of OTHER: search the passing run that parts last from RUN, a failure.",
 )
+@click.option("--width", type=click.IntRange(20), help="Columns  [default: terminal's, or 100].")
 @logs_option
 @as_json
-def diff(run: str, other: str | None, nearest_passing: bool, logs: Path, as_json: bool) -> None:
+def diff(
+    run: str,
+    other: str | None,
+    nearest_passing: bool,
+    width: int | None,
+    logs: Path,
+    as_json: bool,
+) -> None:
     """Show where RUN and OTHER part: the first event that differs, and what each then did.
 
-    Meant for one scenario under another schedule, seed or fix. "=" are the last events that
-    both have; below, RUN is to the left. Then come the numbers of "kmodel log stats" that differ.
+    Meant for one scenario under another schedule, seed, fix or number of CPUs: events are
+    matched by the name of their task. "=" are the last events that both have; below, RUN is to
+    the left. Then come the numbers of "kmodel log stats" that differ.
     --nearest-passing follows the failing schedule as long as it can, and goes another way at the
     last step from which a run ends well; that run is logged under --logs and compared. It
     runs the scenario named in the log.
@@ -69,7 +80,12 @@ def diff(run: str, other: str | None, nearest_passing: bool, logs: Path, as_json
         if as_json:
             _print_json(left, right, found, said)
         else:
-            click.echo("\n".join([*said, *report(left, right, found)]))
+            room = width or _columns()
+            click.echo("\n".join([*said, *report(left, right, found, room)]))
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
 
 
 def _nearest(run: str, logs: Path) -> tuple[str, list[str]]:
@@ -114,7 +130,7 @@ def _property(log: Reader) -> str:
     return str(log.end.fields.get("property", "")) if log.end else ""
 
 
-def report(left: Reader, right: Reader, found: Parting) -> list[str]:
+def report(left: Reader, right: Reader, found: Parting, width: int = WIDTH) -> list[str]:
     """Both captions, the parting, the numbers."""
     from kmodel.log.parting import differences, heads
 
@@ -124,7 +140,9 @@ def report(left: Reader, right: Reader, found: Parting) -> list[str]:
         lines += ["", *_table(("header", "left", "right"), head)]
     if found.same:
         return [*lines, "", f"The runs are the same: all {found.common:,} events."]
-    lines += ["", _where(found), "", *_sides(found)]
+    lines += ["", _where(found), "", *_sides(found, width)]
+    if what := _differs(found):
+        lines += ["", what]
     rows = differences(*found.stats)
     if rows:
         lines += ["", *_table(("in all", "left", "right"), rows[:ROWS])]
@@ -145,9 +163,24 @@ def _where(found: Parting) -> str:
     return f"The first {events} the same. They part at step {step}:"
 
 
-def _sides(found: Parting) -> list[str]:
-    half = (WIDTH - 3) // 2
-    lines = [f"= {_told(record)}"[:WIDTH] for record in found.before]
+def _differs(found: Parting) -> str:
+    """Two lines of one event may look alike where they are cut."""
+    from kmodel.log.show import printable
+
+    rows = found.differing()
+    if not rows or any(key in ("event", "step", "task") for key, _, _ in rows):
+        return ""
+    told = [f"{key} ({_plain(one)} | {_plain(other)})" for key, one, other in rows]
+    return printable(f"Of the first event differ: {', '.join(told)}")
+
+
+def _plain(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _sides(found: Parting, width: int) -> list[str]:
+    half = (width - 3) // 2
+    lines = [_fit(f"= {_told(record)}", width).rstrip() for record in found.before]
     lines.append("-" * half + "-+-" + "-" * half)
     for one, other in zip_longest(*found.sides):
         pair = [_fit(_told(record) if record else "", half) for record in (one, other)]
@@ -183,6 +216,7 @@ def _print_json(left: Reader, right: Reader, found: Parting, said: list[str]) ->
         "before": [record.row() for record in found.before],
         "left": [record.row() for record in found.sides[0]],
         "right": [record.row() for record in found.sides[1]],
+        "differs": [dict(zip(("key", "left", "right"), row)) for row in found.differing()],
         "numbers": [dict(zip(("name", "left", "right"), row)) for row in rows[1]],
         **{key: [value, state_of(right)[key]] for key, value in state_of(left).items()},
     }

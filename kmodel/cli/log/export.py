@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from kmodel.cli.log.run import Refused, logs_option, opened
+from kmodel.cli.log.run import Refused, logs_option, opened, refuse_backwards, say_unfinished
 
 if TYPE_CHECKING:
     from kmodel.log.reader import Reader
@@ -35,7 +35,7 @@ READABLE = ("chrome", "csv", *TEXTS)
 @click.option(
     *("-o", "--output"),
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to write; - for standard output.",
+    help="The file to write; -, and of text nothing, is standard output.",
 )
 @click.option("--since", type=click.IntRange(0), default=0, metavar="STEP", help="From this step.")
 @click.option("--until", type=click.IntRange(0), metavar="STEP", help="To this step.")
@@ -65,11 +65,15 @@ def export(
     if to == FORMAT:
         _format(output)
         return
-    if run is None or output is None:
-        raise click.UsageError("Give RUN, and with -o the file to write.")
+    refuse_backwards(since, until)
+    if run is None:
+        raise click.UsageError("Give RUN.")
+    if output is None and to not in READABLE:
+        raise click.UsageError(f"Give with -o the file to write: {to} is not text.")
     with opened(run, logs) as reader:
         if reader.header:
-            _write(reader, to, output, since, until)
+            _write(reader, to, output or Path("-"), since, until)
+            say_unfinished(reader)
 
 
 def _format(output: Path | None) -> None:
@@ -117,20 +121,23 @@ def _write(reader: Reader, to: str, output: Path, since: int, until: int | None)
 
 def _trace(reader: Reader, records: Iterable[Record], to: str, file: BinaryIO) -> None:
     from kmodel.log import chrome, perfetto
+    from kmodel.log.loop import loop_of
     from kmodel.log.tracks import tracks
 
     write = perfetto.write if to == "perfetto" else chrome.write
-    write(tracks(records, reader.pools), reader.tasks, file)
+    write(tracks(records, reader.pools, loop_of(reader.header)), reader.tasks, file)
 
 
 def _text(
     reader: Reader, records: Iterable[Record], to: str, since: int, until: int | None
 ) -> Iterable[str]:
     from kmodel.log import lnav, sequence
+    from kmodel.log.loop import loop_of
     from kmodel.log.timeline import timeline
 
     if to == "mermaid":
-        found = timeline(reader, reader.tasks, reader.pools, since, until)
+        loop = loop_of(reader.header)
+        found = timeline(reader, reader.tasks, reader.pools, since, until, loop)
         if not found.whole:
             shown = f"{found.first}-{found.last()}"
             click.echo(f"Shown are steps {shown}; --since and --until show others.", err=True)

@@ -13,7 +13,7 @@ import click
 
 from kmodel.cli.amount import Amount
 from kmodel.cli.log.columns import aligned
-from kmodel.cli.log.run import Refused, of_a_run, opened, state_of
+from kmodel.cli.log.run import Refused, of_a_run, opened, say_unfinished, state_of
 from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def query(
       kmodel log query logs/example-contended_kernel_map-populate --json
              "SELECT step, task, fields->>'va' AS va FROM events WHERE event LIKE 'fault.%'"
     """
-    from kmodel.log.query import COLUMNS, QueryError
+    from kmodel.log.query import COLUMNS, Misasked, QueryError
 
     with opened(run, logs) as reader:
         if not reader.header:
@@ -77,7 +77,9 @@ def query(
                 else:
                     _print_table(columns, rows, limit)
         except QueryError as error:
-            raise Refused(f"{error}.\nThe table events has: {', '.join(COLUMNS)}.") from error
+            columns = f"\nThe table events has: {', '.join(COLUMNS)}."
+            raise Refused(f"{error}.{columns * isinstance(error, Misasked)}") from error
+        say_unfinished(reader)
 
 
 def _engine(name: str) -> Any:

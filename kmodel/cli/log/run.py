@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 DAMAGED = 5
 
+STDIN = "-"
+"""As RUN: a log on standard input."""
+
 
 logs_option = click.option(
     "--logs",
@@ -34,15 +37,25 @@ def of_a_run(command: Callable[..., Any]) -> Callable[..., Any]:
 def opened(run: str, logs: Path, wait: Wait | None = None) -> Iterator[Reader]:
     """The log of ``run``. Afterwards, what is wrong with it is said, and ends the command."""
     from kmodel.log.reader import Reader
-    from kmodel.log.runs import NoSuchRun, find
 
-    try:
-        path = find(run, logs)
-    except NoSuchRun as error:
-        raise click.UsageError(str(error)) from error
+    if run == STDIN:
+        if sys.stdin.isatty():
+            raise click.UsageError("- reads a log from standard input: give it one with a pipe.")
+        path = Path("/dev/stdin")
+    else:
+        path = _found(run, logs)
     with Reader.open(path, wait) as reader:
         yield reader
         end_if_damaged(reader)
+
+
+def _found(run: str, logs: Path) -> Path:
+    from kmodel.log.runs import NoSuchRun, find
+
+    try:
+        return find(run, logs)
+    except NoSuchRun as error:
+        raise click.UsageError(str(error)) from error
 
 
 def end_if_damaged(reader: Reader) -> None:
@@ -60,6 +73,17 @@ def caption(reader: Reader) -> str:
     known = {key: reader.header.get(key) for key in ("fix", "situation", "strategy", "seed")}
     said = [f"{key}={value}" for key, value in known.items() if value is not None]
     return printable(" ".join([str(reader.header.get("scenario")), *said]))
+
+
+def say_unfinished(reader: Reader) -> None:
+    """Of what leaves no place to say so in what it prints."""
+    if reader.header and reader.end is None and reader.damage is None:
+        click.echo(f"kmodel log: {reader.path}: {UNFINISHED}.", err=True)
+
+
+def refuse_backwards(since: int | None, until: int | None) -> None:
+    if since is not None and until is not None and until < since:
+        raise click.UsageError(f"--until {until} is before --since {since}.")
 
 
 UNFINISHED = "unfinished: no run.end; the run was cut short, or still goes on"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kmodel.cli.log.run import UNFINISHED, caption, of_a_run, opened, state_of
+from kmodel.cli.log.run import UNFINISHED, caption, of_a_run, opened, refuse_backwards, state_of
 from kmodel.cli.options import as_json
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = "kmodel.log/1"
 
 MISNAMED = 2
-"""How it ends if an event was asked for that there is not."""
+"""How it ends if an event or an object was asked for that there is not."""
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks at a log that is being followed."""
@@ -52,11 +52,12 @@ def show(
 ) -> None:
     """Show the events of RUN, one a line, in the column of their CPU.
 
-    RUN is the name of a run, a directory or a file (.gz too). Options of one kind may
-    be repeated: any of them fits. "<- 37" names the event (seq) that let this one happen.
+    RUN is the name of a run, a directory or a file (.gz too), or - for standard input. Options
+    of one kind may be repeated: any of them fits. "<- 37" names the event (seq) that let this
+    one happen.
     A run writes its log in blocks of 64 KiB, and so --follow gets it.
 
-    Exit status: 0 shown, 2 no such run, CPU, task or event, 5 the file is damaged (all
+    Exit status: 0 shown, 2 no such run, or nothing of such a name in it, 5 the file is damaged (all
     before is shown).
 
     \b
@@ -68,6 +69,7 @@ def show(
     """
     from kmodel.log.filter import Filter
 
+    refuse_backwards(since, until)
     with opened(run, logs, _wait if follow else None) as reader:
         cpus = _cpus(reader, cpu)
         _refuse_unknown(reader, task)
@@ -130,8 +132,8 @@ class Passing:
                 yield record
 
     def misnamed(self) -> bool:
-        """Say which names nothing in the log has, and what is near. True if there is an event
-        among them that kmodel does not know either."""
+        """Say which names nothing in the log has, and what is near. An event that kmodel knows
+        and the run just does not have is no such name."""
         from kmodel.event import EVENTS
         from kmodel.log.near import hint, lacking
 
@@ -142,19 +144,22 @@ class Passing:
         for glob in slips:
             here = hint(glob, events | set(EVENTS))
             click.echo(f"There is no event {glob!r}. {here}", err=True)
-        for glob in lacking(self._wanted.obj, objects):
+        nowhere = lacking(self._wanted.obj, objects)
+        for glob in nowhere:
             click.echo(f"Nothing in this run is called {glob!r}. {hint(glob, objects)}", err=True)
-        return bool(slips)
+        return bool(slips or nowhere)
 
 
 def _print_columns(passing: Passing) -> None:
+    from kmodel.log.loop import loop_of
     from kmodel.log.show import print_lines
 
     reader = passing.reader
     if not reader.header:
         return
+    loop = loop_of(reader.header)
     click.echo(caption(reader))
-    print_lines(passing, reader.tasks)
+    print_lines(passing, reader.tasks, mark_steps=loop.marks() if loop else None)
     if reader.damage is None and reader.end is None:
         click.echo(f"--- {UNFINISHED} ---")
     if not passing.shown:

@@ -32,8 +32,10 @@ def stats(run: str, logs: Path, as_json: bool) -> None:
 
     Lengths are in steps. "contended" had to sleep or spin for the lock, "refused" is a try
     that failed. A hold or a wait that the log does not see the end of has a "+". Of a CPU's
-    steps, "busy" are its own; while "ready" it could have stepped and others did. A run that
-    went wrong ends with a table of who could not go on, since when.
+    steps, "busy" are its own; while "ready" it could have stepped and others did: so also once
+    it was woken, or while the mutex that it wants is free. It is "asleep" until it is woken, and
+    "spinning" in the steps in which another holds the mutex. A run that went wrong ends with a
+    table of who could not go on, since when.
 
     \b
     Examples:
@@ -134,7 +136,7 @@ def _cpus(found: Stats) -> list[str]:
 
 
 def _kept(found: Stats) -> list[str]:
-    from kmodel.log.spans import DOES
+    from kmodel.log.span import DOES
 
     rows = [(one.task, f"{DOES[one.kind]} {one.obj}", one.since) for one in found.kept]
     return aligned(("cpu", "where the run ends", "since step"), rows) if rows else []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kmodel.cli.log.run import UNFINISHED, caption, of_a_run, opened
+from kmodel.cli.log.run import UNFINISHED, caption, of_a_run, opened, refuse_backwards
 
 if TYPE_CHECKING:
     from kmodel.log.reader import Reader
@@ -63,16 +63,17 @@ def timeline(
       kmodel log timeline contended_kernel_map-wait-seed7-1 --html run.html
       kmodel log timeline logs/example-contended_kernel_map-populate --svg run.svg
     """
+    from kmodel.log.loop import loop_of
     from kmodel.log.timeline import timeline as made
 
-    if until is not None and until < since:
-        raise click.UsageError(f"--until {until} is before --since {since}.")
+    refuse_backwards(since, until)
     if svg == html == Path("-"):
         raise click.UsageError("Only one of --svg and --html can go to standard output.")
     if (svg or html) and until is not None and until - since >= MOST:
         raise click.UsageError(f"A picture has at most {MOST} steps: choose them with --since.")
     with opened(run, logs) as reader:
-        found = made(reader, reader.tasks, reader.pools, since, until)
+        loop = loop_of(reader.header)
+        found = made(reader, reader.tasks, reader.pools, since, until, loop)
         if not reader.header:
             return
         if svg or html:
