@@ -13,13 +13,15 @@ from kmodel import fixes, situations
 
 
 def table(documents: list[dict]) -> str:
-    """A row a fix, a column a situation; ``~`` where a variant was not searched to its end."""
+    """A row a fix, a column a situation; ``>=`` where a variant was not searched to its end."""
     said = {}
     for document in documents:
         for cell in document["cells"]:
             whole = all(variant["evidence"]["complete"] for variant in cell["variants"])
             told = cell["kind"] or cell["verdict"]
-            said[cell["fix"], cell["situation"]] = told if whole else f"{told} ~"
+            said[cell["fix"], cell["situation"]] = (
+                told if whole or told == "inconclusive" else f">= {told}"
+            )
         for cell in document.get("left_out", []):
             said.setdefault((cell["fix"], cell["situation"]), "-")
     places = [name for name in situations.names() if any(name == place for _, place in said)]

@@ -20,7 +20,8 @@ spins for a mutex does not sleep."""
 @attrs.frozen(order=True)
 class Asleep:
     """Threads of a kind (``fault``, or a daemon's name) sleep ``at`` a channel or lock,
-    holding the locks ``holds``, in the order taken."""
+    with the locks ``holds``, in the order taken. Pool items, pages and map entries that they
+    have got and not yet used are not told."""
 
     who: str
     at: str

@@ -1,9 +1,10 @@
 """How one amount of time is shared over the units of a matrix.
 
 Each unit is searched in *rounds*: with few states, then with many, then with all that it may
-have. Every unit has its first round before any has its second. So the cheap ones, which
-are most, are over at once, and of the others is known what few states show; what is left of
-the time goes to these in equal shares, to the variants of undecided cells first.
+have. The thread's question comes first, through all its rounds. Of the rest every unit has
+its first round before any has its second. So the cheap ones, which are most, are over
+soon, and of the others is known what few states show; what is left of the time goes to
+these, to the variants of undecided cells first, and to those like cheap ones before others.
 
 What a round finds depends on its number of states, and on no clock. The clock says only how
 many rounds a unit gets. A unit whose search ended is judged the same on every machine, and
@@ -18,7 +19,9 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.pool import Pool
 from queue import Empty, SimpleQueue
 from time import monotonic as clock
@@ -26,6 +29,7 @@ from typing import Final
 
 import attrs
 
+from kmodel import fixes, situations
 from kmodel.compare import Judged, Unit, adopt, judge, not_begun
 from kmodel.explore.graph import Limits
 
@@ -69,6 +73,7 @@ class Budget:
         self._cells = [[n for n, u in enumerate(work) if u.of(unit)] for unit in work]
         self._round = [0] * len(work)
         self._busy: set[int] = set()
+        self._answered: set[int] = set()
         self.end = clock() + limits.seconds
 
     def next(self) -> Job | None:
@@ -90,6 +95,10 @@ class Budget:
         self._busy.remove(job.number)
         if judged.better(self.known[job.number]):
             self.known[job.number] = judged
+        if judged.complete:
+            done = attrs.evolve(self._cases[job.number], asked=judged.asked)
+            same = (n for n, c in enumerate(self._cases) if c.situation == done.situation)
+            self._answered.update(n for n in same if self._cases[n].like(done))
         if not judged.repeatable and self.end > clock():
             self._round[job.number] = len(self.bounds)  # memory: more would not help
         else:
@@ -104,15 +113,18 @@ class Budget:
         """What is known of each unit, in their order."""
         return [known or not_begun(unit) for known, unit in zip(self.known, self.work)]
 
-    def _rank(self, number: int) -> tuple[int, bool, int, int]:
-        """One that breaks decides its cell, so the other variants of that can wait; and a first
-        variant of each cell says more than all of one."""
-        cell = self._cells[number]
-        broken = any(
-            known is not None and known.verdict.verdict == "violated"
-            for known in (self.known[n] for n in cell)
-        )
-        return self._round[number], broken, cell.index(number), number
+    def _rank(self, number: int) -> tuple[bool, bool, int, bool, int, int, int]:
+        """The thread's question is first; then what need only be taken over. One that breaks
+        decides its cell, so the other variants of that can wait. A first variant of each cell
+        says more than all of one, and what the others cost is seen by it."""
+        unit, cell = self.work[number], self._cells[number]
+        asked = unit.fix in fixes.THREAD and unit.situation in situations.THREAD
+        known = [one for one in (self.known[n] for n in cell) if one is not None]
+        broken = any(one.verdict.verdict == "violated" for one in known)
+        costs = (one.verdict.evidence.states if one.complete else one.states for one in known)
+        cost = max(costs, default=0)
+        search = number not in self._answered
+        return not asked, search, self._round[number], broken, cost, cell.index(number), number
 
     def _equal(self, number: int) -> Judged | None:
         """What was found of another unit and holds of this one too, if that says more."""
@@ -134,13 +146,30 @@ def judge_all(budget: Budget, jobs: int) -> Iterator[int]:
             budget.done(job, job.do())
             yield job.number
         return
+    jobs = min(jobs, len(budget.work))
+    # leaving the pool ends its processes at once: after Ctrl-C nobody waits for the rest
+    with processes(jobs) as pool:
+        yield from _in_processes(budget, pool, jobs)
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Pool]:
+    """So many processes that no Ctrl-C reaches: it goes to all that a terminal runs, and is for
+    the one that shows results. They have it blocked from their first moment on, not only
+    once they are set up."""
     # forkserver: a fork of a process with threads (a progress bar's) may hang
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["kmodel.budget"])
-    # leaving the pool ends its processes at once: after Ctrl-C nobody waits for the rest
-    jobs = min(jobs, len(budget.work))
-    with context.Pool(jobs, _leave_interrupts) as pool:
-        yield from _in_processes(budget, pool, jobs)
+    resource_tracker.ensure_running()  # it would unblock the signal if it were started later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool = context.Pool(jobs)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    with pool:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield pool
 
 
 def _in_processes(budget: Budget, pool: Pool, jobs: int) -> Iterator[int]:
@@ -166,11 +195,6 @@ def _in_processes(budget: Budget, pool: Pool, jobs: int) -> Iterator[int]:
 
 def _hear(ended: SimpleQueue[Ended], job: Job, came: Judged | BaseException) -> None:
     ended.put((job, came))
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; it is for the one that shows results."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def default_jobs() -> int:

@@ -83,43 +83,6 @@ class Judged:
         return self.repeatable and self.verdict.verdict != "inconclusive"
 
 
-@attrs.frozen
-class Cell:
-    """One fix in one situation: its variants, in the order of the situation."""
-
-    fix: str
-    situation: str
-    variants: tuple[Judged, ...]
-
-    @property
-    def worst(self) -> Judged:
-        return min(self.variants, key=lambda judged: judged.verdict.badness())
-
-    def on(self, name: str) -> Verdict:
-        """The worst verdict on ``name`` of any variant."""
-        return min((v.properties[name] for v in self.variants), key=Verdict.badness)
-
-    def document(self) -> dict[str, Any]:
-        """The verdict document of the worst variant, with all under ``variants``."""
-        found = self.worst.verdict.document()
-        found["properties"] = _short({n: self.on(n) for n in self.worst.properties})
-        found["variants"] = [
-            judged.verdict.document()
-            | {
-                "variant": judged.unit.variant,
-                "properties": _short(judged.properties),
-                "asleep": [attrs.asdict(one) for one in judged.asleep],
-            }
-            for judged in self.variants
-        ]
-        return found
-
-
-def _short(properties: dict[str, Verdict]) -> dict[str, Any]:
-    keys = ("verdict", "kind", "message", "survives", "can_end", "replay", "digest")
-    return {name: {key: getattr(v, key) for key in keys} for name, v in properties.items()}
-
-
 def units(chosen: list[str], places: list[str], given: dict[str, Any]) -> list[Unit]:
     """What there is to judge: each fix in each situation, in every variant of both. A
     parameter that is ``given`` is no variant any more; one that only the scenarios of other
@@ -221,18 +184,6 @@ def not_begun(unit: Unit) -> Judged:
     evidence = attrs.evolve(none.evidence, bound="not begun: no time was left")
     verdict = attrs.evolve(none, kind=None, evidence=evidence)
     return Judged(unit, verdict, dict.fromkeys(unit.properties, verdict), 0, Asked())
-
-
-def cells(judged: list[Judged], work: list[Unit]) -> list[Cell]:
-    """Group by fix and situation, in the order asked for; unfinished variants are missing."""
-    order = [(unit.fix, unit.situation, unit.variant) for unit in work]
-    judged = sorted(
-        judged, key=lambda j: order.index((j.unit.fix, j.unit.situation, j.unit.variant))
-    )
-    found: dict[tuple[str, str], list[Judged]] = {}
-    for one in judged:
-        found.setdefault((one.unit.fix, one.unit.situation), []).append(one)
-    return [Cell(fix, where, tuple(variants)) for (fix, where), variants in found.items()]
 
 
 def everything() -> tuple[list[str], list[str]]:

@@ -6,12 +6,13 @@ It asks nothing of any network and runs no script: a cell's story is the target 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
 from importlib.resources import files
 from typing import Any, Final
 
 from kmodel import fixes, situations
-from kmodel.compare import Cell, Judged
+from kmodel.cell import Cell, at_least
+from kmodel.compare import Judged
 from kmodel.explain.ran import Ran
 from kmodel.explain.story import story
 from kmodel.explore.execution import run
@@ -72,20 +73,16 @@ def _table(found: list[Cell], rows: list[str], cannot: list[dict[str, str]]) -> 
 def _link(cell: Cell | None, why: str) -> str:
     if cell is None:
         return f'<span class="soft" title="{text(why)}">-</span>'
-    verdict = cell.worst.verdict
-    whole = all(judged.complete for judged in cell.variants)
-    return (
-        f'<a class="{verdict.verdict}" href="#{_name(cell)}">{_kind(verdict)}'
-        f"{'' if whole else '~'}</a>"
-    )
+    verdict = cell.worst.verdict.verdict
+    return f'<a class="{verdict}" href="#{_name(cell)}">{text(cell.headline)}</a>'
 
 
 def _name(cell: Cell) -> str:
     return f"{cell.fix}.{cell.situation}"
 
 
-def _kind(verdict: Verdict) -> str:
-    return text(verdict.kind or verdict.verdict)
+def _kind(verdict: Verdict, complete: bool) -> str:
+    return text(at_least(verdict.kind or verdict.verdict, verdict, complete))
 
 
 def _cell(cell: Cell) -> str:
@@ -94,7 +91,7 @@ def _cell(cell: Cell) -> str:
     situation = situations.load(cell.situation)
     parts = [
         f'<section id="{_name(cell)}"><h2>{text(cell.fix)} in {text(cell.situation)}: '
-        f'<span class="{verdict.verdict}">{_kind(verdict)}</span></h2>',
+        f'<span class="{verdict.verdict}">{text(cell.headline)}</span></h2>',
         f'<p class="soft">{text(fixes.load(cell.fix).summary)}. In: {text(situation.summary)}.</p>',
         _variants(cell),
         *_evidence(cell),
@@ -113,10 +110,9 @@ def _variants(cell: Cell) -> str:
 
 def _row(judged: Judged, names: list[str]) -> str:
     evidence, counts = judged.verdict.evidence, judged.verdict.counts
-    variant = ", ".join(f"{key}={value}" for key, value in judged.unit.variant.items())
     marks = "".join(
-        f'<td class="{judged.properties[name].verdict}">{_kind(judged.properties[name])}</td>'
-        for name in names
+        f'<td class="{one.verdict}">{_kind(one, judged.complete)}</td>'
+        for one in map(judged.properties.__getitem__, names)
     )
     most = counts.get("refaults", "?")
     means = counts.get("random")
@@ -128,64 +124,78 @@ def _row(judged: Judged, names: list[str]) -> str:
         ended,
     ]
     told = "".join(f'<td class="n">{text(number)}</td>' for number in numbers)
-    return f"<tr><td>{text(variant)}</td>{marks}{told}</tr>"
+    return f"<tr><td>{_said(judged)}</td>{marks}{told}</tr>"
 
 
 def _evidence(cell: Cell) -> list[str]:
     """Properties, bounds, assumptions, and what ended a search early."""
     worst = cell.worst.verdict
     sentences = [f"{name}: {PROPERTIES[name].sentence}." for name in cell.worst.properties]
-    stops = dict.fromkeys(
-        judged.verdict.evidence.bound for judged in cell.variants if not judged.complete
-    )
-    told = [f"~ A search ended early: {stop}." for stop in stops]
-    told += [f"Bounds: {', '.join(_bounds(cell))}."]
-    told += [f"Assumed: {'; '.join(worst.evidence.assumptions)}."]
+    told = [f"~ {stop}." for stop in _stops(cell)]
+    told += [f"Bounds: {', '.join(f'{name}={value}' for name, value in cell.bounds.items())}."]
+    kernels = [f"{name} {' | '.join(map(str, of))}" for name, of in cell.kernels.items()]
+    told += [f"Kernel variants: {'; '.join(kernels)}."]
+    told += [f"Assumed: {'; '.join(cell.assumed)}."]
     told += [] if worst.kind else [worst.message[0].upper() + worst.message[1:] + "."]
     items = "".join(f"<li>{text(one)}</li>" for one in [*sentences, *told])
     return [f'<ul class="soft">{items}</ul>']
 
 
-def _bounds(cell: Cell) -> list[str]:
-    params = cell.worst.verdict.params
-    varied = cell.worst.unit.variant
-    names = ("cpus", "faults", *situations.load(cell.situation).params, *cell.worst.unit.given)
-    return [f"{n}={params[n]}" for n in dict.fromkeys(names) if n in params and n not in varied]
+def _stops(cell: Cell) -> list[str]:
+    """What ended searches early, each with the number of variants."""
+    stops = Counter(one.verdict.evidence.bound for one in cell.variants if not one.complete)
+    many = len(cell.variants)
+    return [
+        f"{number} of {many} variants {stop}"
+        if stop.startswith("not begun")
+        else f"{number} of {many} variants not searched to the end, which may show worse: {stop}"
+        for stop, number in stops.items()
+    ]
 
 
 def _broken(cell: Cell) -> list[str]:
-    """What breaks each property, the worst with its run; and what else was found."""
-    worst = cell.worst
-    bad = [one for one in map(cell.on, worst.properties) if one.verdict == "violated"]
-    bad = sorted(bad, key=Verdict.badness)
+    """What breaks each property, each with its run; and what else was found."""
+    bad = [one for one in map(cell.on, cell.worst.properties) if one.verdict == "violated"]
     found: list[str] = []
-    drawn = False
-    for one in bad:
-        found.append(f"<h3>{text(one.kind or '')} ({text(_property(cell, one))})</h3>")
-        found.append(f"<p>{text(one.message)}</p>")
-        if one.replay:
-            found += [] if drawn else _run(cell, one.replay)
+    drawn: dict[str, str] = {}
+    for one in sorted(bad, key=Verdict.badness):
+        heading = f"{text(one.kind or '')} ({text(_property(cell, one))})"
+        found.append(f"<h3>{heading}</h3><p>{text(one.message)}</p>")
+        if one.replay in drawn:
+            found.append(f"<p>The run is that of {drawn[one.replay]}.</p>")
+        elif one.replay:
+            drawn[one.replay] = heading
+            found += _run(cell, one.replay)
             found.append(f"<p><code>kmodel replay {text(one.replay)}</code></p>")
-            drawn = True
-    others = [
-        one
-        for one in (*worst.verdict.findings, *worst.verdict.excluded)
-        if one.property not in worst.properties or one in worst.verdict.excluded
-    ]
-    return found + ([f"<h3>Also found</h3><ul>{_items(others)}</ul>"] if others else [])
+    for title, of in (("Ruled out only by lock-grant", "excluded"), ("Also found", "findings")):
+        others = cell.others(of)
+        found += [f"<h3>{title}</h3><ul>{_items(cell, others)}</ul>"] if others else []
+    return found
 
 
 def _property(cell: Cell, one: Verdict) -> str:
     return next(name for name in cell.worst.properties if cell.on(name) is one)
 
 
-def _items(findings: Iterable[Finding]) -> str:
+def _items(cell: Cell, findings: list[tuple[Finding, list[Judged]]]) -> str:
     return "".join(
-        f"<li>{text(one.kind)} ({text(one.property)}): {text(one.message)}"
+        f"<li>{text(one.kind)} ({text(one.property)}){_of(cell, who)}: {text(one.message)}"
         + (f"<br><code>kmodel replay {text(one.replay)}</code>" if one.replay else "")
         + "</li>"
-        for one in findings
+        for one, who in findings
     )
+
+
+def _of(cell: Cell, who: list[Judged]) -> str:
+    return (
+        ""
+        if len(who) == len(cell.variants)
+        else f" in {len(who)} of {len(cell.variants)} variants, first {_said(who[0])}"
+    )
+
+
+def _said(judged: Judged) -> str:
+    return text(", ".join(f"{key}={value}" for key, value in judged.unit.variant.items()))
 
 
 def _run(cell: Cell, word: str) -> list[str]:
@@ -219,10 +229,11 @@ def _caption(cell: Cell, token: Token, steps: int) -> str:
 
 
 def _summary(fix: str, found: list[Cell]) -> str:
-    told = paragraph([cell for cell in found if cell.fix == fix])
-    name, _, rest = told.partition(" ")
+    first, *others = paragraph([cell for cell in found if cell.fix == fix])
+    name, _, rest = first.partition(", ")
     what = f'<br><span class="soft">{text(fixes.load(fix).summary)}</span>'
-    return f"<p><b>{text(name)}</b> {text(rest)}{what}</p>"
+    items = "".join(f"<li>{text(line)}</li>" for line in others)
+    return f"<p><b>{text(name)}</b> {text(rest)}{what}</p><ul>{items}</ul>"
 
 
 def _left_out(cannot: list[dict[str, str]]) -> str:

@@ -1,50 +1,57 @@
-"""What a matrix says of one fix, in a paragraph that is made from its cells alone."""
+"""What a matrix says of one fix, in words that are made from its cells alone."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Final
 
 from kmodel.asleep import Asleep
-from kmodel.compare import Cell, Judged
+from kmodel.cell import Cell
+from kmodel.compare import Judged
+from kmodel.properties import NO_LIVELOCK
+
+_NEVER: Final = (3, "never")
 
 
-def paragraph(cells: list[Cell]) -> str:
-    """Of the cells of one fix: where it holds, where it breaks worst and how, how often
-    its faults are restarted, where they sleep and what they hold meanwhile."""
-    told = [_holds(cells), *_breaks(cells), *_open(cells), *_refaults(cells), *_sleeps(cells)]
-    return f"{cells[0].fix} {' '.join(told)}"
+def paragraph(cells: list[Cell]) -> tuple[str, ...]:
+    """Of the cells of one fix, a line for each thing that is asked: where it holds and where it
+    is worst; what else breaks where; what is not known; how often a fault is restarted;
+    who sleeps where, with which locks."""
+    lines = (_holds(cells), _breaks(cells), _open(cells), _restarts(cells), _sleeps(cells))
+    return tuple(line for line in lines if line)
+
+
+def _decided(cells: list[Cell], verdict: str) -> list[Cell]:
+    return [cell for cell in cells if cell.worst.verdict.verdict == verdict]
 
 
 def _holds(cells: list[Cell]) -> str:
-    good = [cell.situation for cell in cells if cell.worst.verdict.verdict == "holds"]
-    if len(good) == len(cells):
-        return f"holds in {'all ' if len(good) > 1 else ''}{_situations(len(good))}."
-    what = f"holds in {len(good) or 'none'} of {_situations(len(cells))}"
-    return f"{what}{_listed(good)}."
-
-
-def _situations(number: int) -> str:
-    return f"{number} situation{'' if number == 1 else 's'}"
-
-
-def _listed(names: list[str]) -> str:
-    return f" ({', '.join(names)})" if names else ""
-
-
-def _breaks(cells: list[Cell]) -> list[str]:
-    broken = [cell for cell in cells if cell.worst.verdict.verdict == "violated"]
+    good, broken, undecided = (
+        [cell.situation for cell in _decided(cells, verdict)]
+        for verdict in ("holds", "violated", "inconclusive")
+    )
+    said = [f"holds in {len(good)} ({', '.join(good)})"] if good else []
+    said += [f"breaks in {len(broken)}"] if broken else []
+    said += [f"is undecided in {len(undecided)}"] if undecided else []
+    several = "" if len(cells) == 1 else "s"
+    told = f"{cells[0].fix}, of {len(cells)} situation{several}: {_and(said)}."
     if not broken:
-        return []
-    worst = min(broken, key=lambda cell: cell.worst.verdict.badness())
+        return told
+    worst = min(_decided(cells, "violated"), key=lambda cell: cell.worst.verdict.badness())
     verdict = worst.worst.verdict
     what = f"{verdict.kind}: {verdict.message}"
-    told = [f"It is worst in {worst.situation}, {_where(worst)}: {what}."]
-    others = [
-        f"{', '.join(_kinds(cell))} in {cell.situation}" for cell in broken if cell is not worst
-    ]
-    return told + ([f"Also {'; '.join(others)}."] if others else [])
+    return f"{told} Worst in {worst.situation}, {_where(worst)}: {what}."
+
+
+def _breaks(cells: list[Cell]) -> str:
+    """Each kind, with all cells where any variant shows it."""
+    by: dict[str, list[str]] = {}
+    for cell in _decided(cells, "violated"):
+        for kind in _kinds(cell):
+            by.setdefault(kind, []).append(cell.situation)
+    told = [f"{kind} in {_and(places)}" for kind, places in by.items()]
+    return f"Breaks: {'; '.join(told)}." if told else ""
 
 
 def _kinds(cell: Cell) -> list[str]:
@@ -59,65 +66,65 @@ def _where(cell: Cell) -> str:
     bad = [judged for judged in cell.variants if judged.verdict.kind == kind]
     if len(bad) == len(cell.variants):
         return "whatever the variant" if len(bad) > 1 else "as it is"
+    many = f"in {len(bad)} of {len(cell.variants)} variants"
+    if not cell.complete:
+        return f"so far {many}"
     for key, value in cell.worst.unit.variant.items():
         if bad == [judged for judged in cell.variants if judged.unit.variant.get(key) == value]:
             return f"with {key}={value}"
-    return f"in {len(bad)} of {len(cell.variants)} variants"
+    return many
 
 
-def _open(cells: list[Cell]) -> list[str]:
-    """What is not known: cells without a verdict, and variants that were not searched to
-    their end."""
-    undecided = [
-        f"{cell.situation} ({_seen(cell)})"
-        for cell in cells
-        if cell.worst.verdict.verdict == "inconclusive"
-    ]
+def _open(cells: list[Cell]) -> str:
+    """Cells without a verdict, and those of which a variant was not searched to its end."""
+    undecided = [f"{cell.situation} ({_seen(cell)})" for cell in _decided(cells, "inconclusive")]
     partly = [
-        f"{cell.situation} ({sum(not v.complete for v in cell.variants)} of {len(cell.variants)} "
-        "variants)"
-        for cell in cells
-        if cell.worst.verdict.verdict == "violated" and not all(v.complete for v in cell.variants)
+        f"{cell.situation} ({sum(not v.complete for v in cell.variants)} of {len(cell.variants)})"
+        for cell in _decided(cells, "violated")
+        if not cell.complete
     ]
-    told = [f"Undecided in {', '.join(undecided)}."] if undecided else []
-    return told + ([f"Not searched to the end in {', '.join(partly)}."] if partly else [])
+    told = [f"undecided in {_and(undecided)}"] if undecided else []
+    worse = "there may be worse in variants that were not searched to the end, of"
+    told += [f"{worse} {_and(partly)}"] if partly else []
+    return f"Not known: {'; '.join(told)}." if told else ""
 
 
 def _seen(cell: Cell) -> str:
+    """How far it came; searched to the end, why that says nothing."""
+    if cell.complete:
+        return str(cell.worst.verdict.kind)
     return f"{max(judged.verdict.evidence.states for judged in cell.variants):,} states seen"
 
 
-def _refaults(cells: list[Cell]) -> list[str]:
-    """How often one fault may be restarted, of the variants that were searched to their end."""
-    by: dict[int | None, list[str]] = {}
+def _restarts(cells: list[Cell]) -> str:
+    """How often one fault is restarted. What a search saw before it ended early is a lower
+    bound; that there is no more, or none at all, takes every variant."""
+    by: dict[tuple[int, str], list[str]] = {}
     for cell in cells:
-        most = [m for judged in cell.variants for m in _most(judged)]
-        if most:
-            by.setdefault(None if None in most else max(filter(None, most), default=0), []).append(
-                cell.situation
-            )
-    words = {
-        number: f"at most {number} time{'' if number == 1 else 's'} in"
-        for number in sorted(n for n in by if n)
-    }
-    told = [f"{word} {_and(by[number])}" for number, word in words.items()]
-    if None in by:
-        told.insert(0, f"without bound in {_and(by[None])}")
-    whole = all(judged.complete for cell in cells for judged in cell.variants)
-    of = "" if whole else " (of what was searched to its end)"
-    if not told:
-        return [f"No fault is ever restarted{of}."] if by else []
-    if 0 in by:
-        told.append(f"never in {_and(by[0])}")
-    return [f"A fault is restarted{of} {'; '.join(told)}."]
+        by.setdefault(_restarted(cell), []).append(cell.situation)
+    if list(by) == [_NEVER]:
+        return "Restarts: no fault is ever restarted."
+    told = [f"{word} in {_and(by[rank, word])}" for rank, word in sorted(by)]
+    return f"Restarts of one fault: {'; '.join(told)}."
 
 
-def _most(judged: Judged) -> list[int | None]:
-    counts: dict[str, Any] = judged.verdict.counts
-    return [counts["refaults"]] if judged.complete and "refaults" in counts else []
+def _restarted(cell: Cell) -> tuple[int, str]:
+    """The words for it, with their place among others."""
+    counted = [judged.verdict.counts.get("refaults", 0) for judged in cell.variants]
+    if None in counted or any(map(_livelocked, cell.variants)):
+        return 0, "without bound"
+    most = max(counted)
+    times = f"{most} time{'' if most == 1 else 's'}"
+    if all(one.complete and "refaults" in one.verdict.counts for one in cell.variants):
+        return (1, f"at most {times}") if most else _NEVER
+    return (2, f"at least {times}") if most else (4, "not known")
 
 
-def _sleeps(cells: list[Cell]) -> list[str]:
+def _livelocked(judged: Judged) -> bool:
+    return NO_LIVELOCK in judged.properties and judged.properties[NO_LIVELOCK].kind is not None
+
+
+def _sleeps(cells: list[Cell]) -> str:
     """Where faults and daemons sleep in any state that was seen. A daemon's own channel, where
     it waits for work, is left out."""
     every = [one for cell in cells for judged in cell.variants for one in judged.asleep]
@@ -125,15 +132,14 @@ def _sleeps(cells: list[Cell]) -> list[str]:
     for who in sorted({one.who for one in every}, key=lambda who: (who != "fault", who)):
         places = _places(one for one in every if one.who == who and not one.at.endswith(who))
         if places:
-            name = "Its faults sleep" if who == "fault" else f"The {who} sleeps"
-            told.append(f"{name} on {'; '.join(places)}.")
-    return told
+            told.append(f"{'a fault' if who == 'fault' else who} on {_and(places)}")
+    return f"Asleep, as far as seen: {'; '.join(told)}." if told else ""
 
 
 def _places(ways: Iterable[Asleep]) -> list[str]:
     found: dict[str, set[str]] = {}
     for one in ways:
-        holds = ", ".join(map(_plain, one.holds)) or "nothing"
+        holds = " and ".join(map(_plain, one.holds)) or "no lock"
         found.setdefault(_plain(one.at), set()).add(holds)
     return [f"{at} (holding {' or '.join(sorted(holds))})" for at, holds in sorted(found.items())]
 

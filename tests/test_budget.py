@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import attrs
@@ -54,7 +55,7 @@ def test_all_have_a_round_before_any_has_its_second(monkeypatch: pytest.MonkeyPa
 
 
 def test_each_cell_has_a_first_variant_judged_and_broken_ones_can_wait() -> None:
-    """So that little time decides many cells."""
+    """So that little time decides many cells; of those, the one that costs less is next."""
     todo = work("wait", "populate", "lock-retry", lap="wakes")
     shared = Budget(todo, Limits())
     order: list[str] = []
@@ -64,7 +65,7 @@ def test_each_cell_has_a_first_variant_judged_and_broken_ones_can_wait() -> None
     first, second = "wake-all", "wake-one-writer"
     assert order == [
         *(f"wait {first}", f"populate {first}", f"lock-retry {first}"),
-        *(f"populate {second}", f"wait {second}", f"lock-retry {second}"),
+        *(f"populate {second}", f"lock-retry {second}", f"wait {second}"),
     ]
 
 
@@ -154,3 +155,49 @@ def test_two_variants_of_a_cell_are_searched_together_only_if_nothing_else_is_le
     shared = Budget(todo, Limits())
     jobs = [shared.next() for _ in range(5)]
     assert [job and job.number for job in jobs] == [0, 2, 1, 3, None]
+
+
+def test_the_threads_question_is_answered_first() -> None:
+    """Through all its rounds, before anything else has its first."""
+    todo = units(["direct", "populate"], ["churn", "contention"], SMALL | {"lap": "wakes"})
+    shared = Budget(todo, Limits())
+    order: list[tuple[str, str]] = []
+    while job := shared.next():
+        order.append((job.unit.fix, job.unit.situation))
+        shared.done(job, judged("inconclusive", f"{job.limits.states} states", job.limits.states))
+    rounds_of_it = 2 * len(rounds(shared.limits.states))
+    assert order[:rounds_of_it] == [("populate", "contention")] * rounds_of_it
+    assert ("populate", "contention") not in order[rounds_of_it:]
+
+
+def test_of_equally_open_cells_the_cheap_ones_come_first() -> None:
+    """What their first variants cost tells."""
+    todo = work("direct", "intrsafe", lap="wakes")
+    shared = Budget(todo, Limits())
+    order: list[int] = []
+    while job := shared.next():
+        order.append(job.number)
+        one = judged("holds", "none")
+        states = 1000 if job.unit.fix == "direct" else 10
+        evidence = attrs.evolve(one.verdict.evidence, states=states)
+        shared.done(job, attrs.evolve(one, verdict=attrs.evolve(one.verdict, evidence=evidence)))
+    assert order == [0, 2, 3, 1]
+
+
+def test_a_ctrl_c_is_for_the_process_that_shows_results() -> None:
+    """The others never hear of it, from their start; this one does again."""
+    with budget.processes(1) as pool:
+        there = pool.apply(signal.pthread_sigmask, (signal.SIG_BLOCK, []))
+        assert signal.SIGINT in there
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_what_need_only_be_taken_over_is_not_left_for_later() -> None:
+    """It costs next to nothing, also where the cell is broken already."""
+    todo = units(["cause", "direct"], ["contention-no-swap"], SMALL | {"rwlock": "wake-all"})
+    shared = Budget(todo, Limits())
+    order: list[tuple[int, bool]] = []
+    while job := shared.next():
+        order.append((job.number, job.known is not None))
+        shared.done(job, job.do())
+    assert order == [(0, False), (1, True), (2, False), (3, True)]

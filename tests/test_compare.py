@@ -10,8 +10,9 @@ import pytest
 from breaks import breaks
 
 from kmodel import compare, fixes, situations
+from kmodel.cell import Cell, cells
 from kmodel.cli.compare import status
-from kmodel.compare import Cell, Judged, Unit, adopt, cells, judge, units
+from kmodel.compare import Judged, Unit, adopt, judge, units
 from kmodel.explore.graph import Limits
 from kmodel.explore.tree import Divergence
 from kmodel.properties import ENDS, NO_LIVELOCK
@@ -130,7 +131,7 @@ def test_a_cells_document_is_the_worst_verdict_with_all_variants() -> None:
     document = cell("wait").document()
     plain = cell("wait").worst.verdict.document()
     assert {key: document[key] for key in plain} == plain
-    assert set(document) - set(plain) == {"properties", "variants"}
+    assert set(document) - set(plain) == {"properties", "variants", "complete", "bounds"}
     assert set(document["properties"]) == {NO_LIVELOCK, ENDS}
     assert [v["variant"] for v in document["variants"]] == VARIANTS
     for variant in document["variants"]:

@@ -29,6 +29,7 @@ FLOOR6 = {
     "joint",
     "kept",
     "compare",
+    "cell",
     "sampling",
     "smaller",
     "counting",

@@ -6,8 +6,11 @@ import re
 from functools import cache
 from html.parser import HTMLParser
 
+import attrs
+
 from kmodel.budget import not_begun
-from kmodel.compare import Cell, cells, judge, units
+from kmodel.cell import Cell, cells
+from kmodel.compare import judge, units
 from kmodel.explore.graph import Limits
 from kmodel.page import page
 
@@ -89,13 +92,19 @@ def test_a_story_is_evidence_or_a_run_with_a_lane_for_each_cpu() -> None:
     """What holds says within which bounds; what breaks is drawn, told, and can be replayed."""
     holds = section("populate.contention")
     assert "No schedule within the bounds breaks anything." in holds
-    assert "Bounds: cpus=1" in holds
+    for bound in ("cpus=1", "faults=1", "npages=64", "kva_pages=24", "pted_stock=4", "levels=3"):
+        assert f"{bound}" in re.findall(r"Bounds: (.*?)\.</li>", holds)[0].split(", ")
+    assert "Kernel variants: lap wakes; rwlock wake-all | wake-one-writer." in holds
     assert "Assumed: sequential consistency" in holds
+    policies = "lock policy wake-all or lock policy wake-one-writer, as the variant says"
+    assert policies in holds
     broken = section("wait.contention")
     for lane in ("A", "K", "pagedaemon"):
         assert f'">{lane}</text>' in broken
     assert "<svg" not in holds
-    assert broken.count("<svg") == 1
+    assert broken.count("<svg") == 2, "a picture for each property that is broken"
+    for name in ("no refault livelock", "ends"):
+        assert f"({name})</h3>" in broken
     assert "what it sleeps for is true, and nobody tells it" in broken
     assert broken.count("kmodel replay k2-") >= 2
 
@@ -108,10 +117,25 @@ def section(name: str) -> str:
 
 def test_what_was_not_begun_is_told_as_that() -> None:
     """And a reason is text, whatever is in it."""
-    assert "not begun: no time was left" in section("populate.fragmented")
+    assert "~ 1 of 2 variants not begun: no time was left." in section("populate.fragmented")
     assert 'title="no &lt;such&gt; map"' in made() or "no &lt;such&gt; map" in made()
 
 
 def test_the_page_is_the_same_each_time() -> None:
     """Nothing in it depends on when it was made."""
     assert page(list(matrix()), [REASON]) == made()
+
+
+def test_the_findings_of_every_variant_are_told() -> None:
+    """Also those that the worst does not show, with where they were found."""
+    (cell, *_) = matrix()
+    worst = cell.worst
+    (other,) = [judged for judged in cell.variants if judged is not worst]
+    seen = attrs.evolve(worst.verdict.findings[0], kind="data-race", property="no <other>")
+    verdict = attrs.evolve(other.verdict, findings=(*other.verdict.findings, seen))
+    changed = attrs.evolve(other, verdict=verdict)
+    variants = tuple(changed if one is other else one for one in cell.variants)
+    told = page([attrs.evolve(cell, variants=variants)], [])
+    where = ", ".join(f"{key}={value}" for key, value in other.unit.variant.items())
+    assert f"data-race (no &lt;other&gt;) in 1 of 2 variants, first {where}: " in told
+    assert "data-race" not in made()

@@ -15,7 +15,7 @@ from kmodel.cli.options import as_json, print_json
 
 if TYPE_CHECKING:
     from kmodel.budget import Budget
-    from kmodel.compare import Cell
+    from kmodel.cell import Cell
 
 WIDTH = 80
 """Columns where there is no terminal to ask."""
@@ -28,8 +28,8 @@ WIDTH = 80
     "--situation", "where", multiple=True, metavar="S", help="Only this one (repeatable)."
 )
 @click.option("--all", "all_of_them", is_flag=True, help="Every fix in every situation.")
-@click.option("--cpus", type=click.IntRange(1), metavar="N", help="The same as --set cpus=N.")
-@click.option("--faults", type=click.IntRange(1), metavar="N", help="The same as --set faults=N.")
+@click.option("--cpus", type=int, metavar="N", help="The same as --set cpus=N.")
+@click.option("--faults", type=int, metavar="N", help="The same as --set faults=N.")
 @click.option("--set", "sets", multiple=True, metavar="K=V", help="A parameter; may be repeated.")
 @click.option("--full", is_flag=True, help="With --all: every table and every replay too.")
 @click.option(
@@ -74,7 +74,8 @@ def compare(
       kmodel compare direct --situation fragmented --json
     """
     from kmodel.budget import Budget, default_jobs
-    from kmodel.compare import cells, left_out, units
+    from kmodel.cell import cells
+    from kmodel.compare import left_out, units
     from kmodel.explore.graph import Limits
     from kmodel.log.whole import written
     from kmodel.page import page
@@ -82,7 +83,8 @@ def compare(
 
     chosen, places = _asked((*fix, *also), where, all_of_them)
     given = parse_sets(sets)
-    given |= {key: value for key, value in (("cpus", cpus), ("faults", faults)) if value}
+    sizes = {"cpus": cpus, "faults": faults}  # checked with the others, so that all is told at once
+    given |= {key: value for key, value in sizes.items() if value is not None}
     jobs = jobs or default_jobs()
     work = units(chosen, places, given)
     memory = (max_memory << 20) // max(min(jobs, len(work)), 1)
@@ -133,9 +135,9 @@ def _asked(
 def _work(budget: Budget, jobs: int) -> bool:
     """Do it, with a bar, and a line for each cell that is over; was it interrupted?"""
     from kmodel.budget import judge_all
+    from kmodel.cell import cells
     from kmodel.cli.matrix import finished
     from kmodel.cli.progress import counting
-    from kmodel.compare import cells
 
     over: set[int] = set()
     try:
@@ -176,15 +178,25 @@ def _paragraphs(found: list[Cell]) -> None:
     import textwrap
 
     for text in summaries(found).values():
-        click.echo(textwrap.fill(text, 78, break_on_hyphens=False, subsequent_indent="  ") + "\n")
+        for number, line in enumerate(text.splitlines()):
+            indent = "  " if number else ""
+            told = textwrap.fill(
+                line,
+                78,
+                break_on_hyphens=False,
+                initial_indent=indent,
+                subsequent_indent=indent + "  ",
+            )
+            click.echo(told)
+        click.echo()
 
 
 def summaries(found: list[Cell]) -> dict[str, str]:
-    """A paragraph for each fix."""
+    """What is said of each fix, in a few lines."""
     from kmodel.paragraph import paragraph
 
     fixes = dict.fromkeys(cell.fix for cell in found)
-    return {fix: paragraph([cell for cell in found if cell.fix == fix]) for fix in fixes}
+    return {fix: "\n".join(paragraph([cell for cell in found if cell.fix == fix])) for fix in fixes}
 
 
 def document(found: list[Cell], cannot: list[dict[str, str]], interrupted: bool) -> dict[str, Any]:

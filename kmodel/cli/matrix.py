@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kmodel.cell import at_least
 from kmodel.cli.options import finding_lines
 from kmodel.verdict import Verdict
 
 if TYPE_CHECKING:
-    from kmodel.compare import Cell, Judged
+    from kmodel.cell import Cell
+    from kmodel.compare import Judged
 
 COLOURS: Final = {"holds": "green", "violated": "red", "inconclusive": "yellow"}
 OPEN: Final = "~"
-"""Stands at what is not searched to its end."""
-WIDE: Final = 20
+"""Stands at numbers of what is not searched to its end."""
+NOT_WHOLE: Final = (
+    ">= found so far: not every variant was searched to its end, and there may be worse.\n"
+    "inconclusive: nothing is broken so far, and not every variant was searched to its end."
+)
+WIDE: Final = 21
 """Characters of a situation's column in the overview, with its gap."""
 
 
@@ -45,8 +51,8 @@ def overview(found: list[Cell], cannot: list[dict[str, str]], width: int) -> Non
             table.add_row(f"[bold]{fix}[/bold]", *marks)
         console.print(table)
         console.print()
-    if any(not all(one.complete for one in cell.variants) for cell in found):
-        click.echo(f"{OPEN} not every variant was searched to its end")
+    if not all(cell.complete for cell in found):
+        click.echo(NOT_WHOLE)
 
 
 def _broken(place: str) -> str:
@@ -58,8 +64,7 @@ def _broken(place: str) -> str:
 def _short(cell: Cell | None, never: bool) -> str:
     if cell is None:
         return "-" if never else ""
-    whole = all(judged.complete for judged in cell.variants)
-    return _kind(cell.worst.verdict) + ("" if whole else OPEN)
+    return _kind(cell.worst.verdict, cell.complete)
 
 
 def finished(cell: Cell) -> str:
@@ -67,7 +72,8 @@ def finished(cell: Cell) -> str:
     verdict, variants = cell.worst.verdict, len(cell.variants)
     states = max(judged.verdict.evidence.states for judged in cell.variants)
     many = f"{variants} variant{'' if variants == 1 else 's'}"
-    return f"{cell.fix} in {cell.situation}: {_kind(verdict)} ({many}, up to {states:,} states)"
+    kind = _kind(verdict, cell.complete)
+    return f"{cell.fix} in {cell.situation}: {kind} ({many}, up to {states:,} states)"
 
 
 def details(found: list[Cell]) -> None:
@@ -80,12 +86,12 @@ def details(found: list[Cell]) -> None:
     for situation in dict.fromkeys(cell.situation for cell in found):
         here = [cell for cell in found if cell.situation == situation]
         console.print(_title(situation, here))
-        console.print(_verdicts(here, notes))
+        _print(console, _verdicts(here, notes))
         for why in dict.fromkeys(_stop(judged) for cell in here for judged in cell.variants):
             if why:
                 click.echo(f"{OPEN} not searched to the end: {why}")
         console.print("\nmost on any run (mean of random runs*):")
-        console.print(_counts(here))
+        _print(console, _counts(here))
         console.print()
     for number, note in enumerate(notes, 1):
         click.echo(f"[{number}] {note}")
@@ -108,14 +114,19 @@ def _title(situation: str, here: list[Cell]) -> str:
     from kmodel import situations, story
 
     found = situations.load(situation)
-    params = here[0].worst.verdict.params
-    own = [f.name for f in attrs.fields(story.load(found.scenario).own) if f.type is int]
-    bounds = ", ".join(f"{key}={params[key]}" for key in own if key not in found.variants)
+    own = [f.name for f in attrs.fields(story.load(found.scenario).own)]
+    every = [cell.bounds for cell in here]
+    same = {k: v for k, v in every[0].items() if all(one.get(k) == v for one in every)}
+    first, rest = (
+        ", ".join(f"{key}={value}" for key, value in same.items() if (key in own) == mine)
+        for mine in (True, False)
+    )
     variants = "; ".join(
         f"{key} {' | '.join(map(str, values))}" for key, values in found.variants.items()
     )
-    title = f"\n[bold]{situation}[/bold]: {found.summary}\nbounds: {bounds}"
-    return f"{title}\nvariants: {variants}"
+    title = f"\n[bold]{situation}[/bold]: {found.summary}\nbounds: {first}"
+    sizes = textwrap.fill(f"sizes: {rest}", 78, subsequent_indent="  ")
+    return f"{title}\n{sizes}\nvariants: {variants}"
 
 
 def _verdicts(here: list[Cell], notes: list[str]) -> Any:
@@ -123,11 +134,11 @@ def _verdicts(here: list[Cell], notes: list[str]) -> Any:
     table = _table("fix, variant", *here[0].worst.properties, "states")
     table.columns[-1].no_wrap = True
     for cell in here:
-        marks = [_mark(cell.on(name), notes) for name in cell.worst.properties]
+        marks = [_mark(cell.on(name), cell.complete, notes) for name in cell.worst.properties]
         table.add_row(f"[bold]{cell.fix}[/bold]", *marks)
         for judged in cell.variants:
             stop = OPEN if _stop(judged) else ""
-            kinds = map(_kind, judged.properties.values())
+            kinds = [_kind(one, judged.complete) for one in judged.properties.values()]
             table.add_row(_variant(judged), *kinds, f"{judged.verdict.evidence.states:,}{stop}")
     return table
 
@@ -169,6 +180,19 @@ def _table(*heads: str) -> Any:
     return table
 
 
+def _print(console: Any, table: Any) -> None:
+    """Wider than the terminal if need be: no word is broken."""
+    options = console.options.update(max_width=1000)
+    for column in table.columns:
+        every = [console.measure(c, options=options) for c in (column.header, *column.cells)]
+        column.min_width = max(one.maximum if column.no_wrap else one.minimum for one in every)
+    width = console.width
+    needs = sum(column.min_width + 2 for column in table.columns)
+    console.width = max(width, needs)
+    console.print(table)
+    console.width = width
+
+
 def _variant(judged: Judged) -> str:
     return f"  {', '.join(map(str, judged.unit.variant.values()))}"
 
@@ -193,15 +217,17 @@ def _most(judged: Judged, counts: dict[str, Any], name: str) -> str:
     return f"{most}" if judged.complete else f">={most}"
 
 
-def _mark(verdict: Verdict, notes: list[str]) -> str:
+def _mark(verdict: Verdict, complete: bool, notes: list[str]) -> str:
+    kind = _kind(verdict, complete)
     if verdict.replay is None:
-        return f"[bold]{_kind(verdict)}[/bold]"
+        return f"[bold]{kind}[/bold]"
     notes.append(f"{verdict.message}\n    kmodel replay {verdict.replay}")
-    return f"[bold]{_kind(verdict)} \\[{len(notes)}][/bold]"
+    return f"[bold]{kind} \\[{len(notes)}][/bold]"
 
 
-def _kind(verdict: Verdict) -> str:
-    return f"[{COLOURS[verdict.verdict]}]{verdict.kind or verdict.verdict}[/]"
+def _kind(verdict: Verdict, complete: bool) -> str:
+    word = at_least(verdict.kind or verdict.verdict, verdict, complete)
+    return f"[{COLOURS[verdict.verdict]}]{word}[/]"
 
 
 def _afterword(found: list[Cell]) -> None:
@@ -222,15 +248,13 @@ def _afterword(found: list[Cell]) -> None:
     for title, of in (("ruled out only by lock-grant", "excluded"), ("also found", "findings")):
         told: dict[str, tuple[list[str], Any]] = {}
         for cell in found:
-            for finding in getattr(cell.worst.verdict, of):
-                if of == "findings" and finding.property in cell.worst.properties:
-                    continue  # a note above shows what broke that property
+            for finding, _ in cell.others(of):
                 who, _ = told.setdefault(finding.kind + finding.message, ([], finding))
                 who += [cell.fix] if cell.fix not in who else []
         for who, finding in told.values():
             click.echo(f"{title} ({', '.join(who)}): {finding_lines(finding)[0]}")
             if finding.replay:
                 click.echo(f"    kmodel replay {finding.replay}")
-    every = [one.verdict.evidence.assumptions for cell in found for one in cell.variants]
-    shared = [a for a in max(every, key=len) if "policy" not in a]
+    every = [cell.assumed for cell in found]
+    shared = [one for one in every[0] if all(one in each for each in every)]
     click.echo(f"assumed: {'; '.join(shared)}")
