@@ -59,8 +59,9 @@ class Case:
         if situation is not None:
             _fits(loaded, situation)
         built = {} if loaded.bare else _built(fix or DEFAULT_FIX, given)
+        given = {**params, **built, **given}
         own, kernel = settings.structure(
-            loaded.own, {**loaded.machine, **params, **built, **given}, not loaded.bare
+            loaded.own, {**loaded.needs(given), **given}, not loaded.bare
         )
         if not loaded.bare:
             return cls(loaded, own, kernel, fix or DEFAULT_FIX, situation)
@@ -106,9 +107,11 @@ class Case:
 
     def differing(self) -> dict[str, Any]:
         """The parameters that are not the defaults, or that the story has defaults of its own
-        for: what a token must carry."""
-        defaults = attrs.asdict(self.scenario.own()) | attrs.asdict(KernelParams())
-        own = self.scenario.machine
+        for: what a token must carry. What follows from others is not."""
+        machine = self.scenario.machine
+        follows = {k: v for k, v in self.scenario.needs(self.own).items() if callable(machine[k])}
+        defaults = attrs.asdict(self.scenario.own()) | attrs.asdict(KernelParams()) | follows
+        own = machine.keys() - follows.keys()
         return {k: v for k, v in self.params.items() if v != defaults[k] or k in own}
 
     def header(self, world: World, strategy: str, seed: int | None, token: str | None) -> Header:

@@ -2,7 +2,8 @@
 do what the fix says, restart.
 
 Source: sys/uvm/uvm_fault.c 1.159-1.173 (uvm_fault, uvm_fault_check); the parts are in
-``uvmfault``. Left out: I/O errors of swap, the trap handler's fixup.
+``uvmfault``. Left out: I/O errors of swap, the trap handler's fixup, faults that the
+kernel itself takes, uvm_grow (the stack's size after a fault).
 """
 
 from __future__ import annotations
@@ -230,6 +231,10 @@ async def _check(
             may_write = False
         elif not await clear_needs_copy(space, entry, va):
             return ERESTART_EARLY
+    if entry.amap is None and entry.uobj is None:
+        mark("a fault found nothing behind its mapping")
+        await space.map.unlock()
+        return EFAULT
     if write and entry.uobj is not None and entry.amap is not None:
         narrow = True
     if entry.amap is not None:

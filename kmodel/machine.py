@@ -48,7 +48,7 @@ class Machine:
         if wrong:
             raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
         self.params, self.world = params, world or World()
-        self._collector: PoolGc | None = None
+        self._threads: list[KmStock | PoolGc | PageDaemon] = []
         with self.world:
             self.physmem = PhysMem(params)
             self._km = KernelMemory(params, self.physmem)
@@ -235,6 +235,7 @@ class Machine:
             self.physmem.fragment()
         with self.world:
             daemon = PageDaemon(self.kernel, tuple(self._given.owners), tuple(self._given.spaces))
+        self._threads.append(daemon)
         self._start_threads()
         self.world.task(DAEMON, daemon.uvm_pageout, obliged=False, daemon=True)
         if self.kernel.fix.daemon_step is not None:
@@ -251,14 +252,16 @@ class Machine:
         km, pools = self._km, self.kernel.pmap_pools
         stock = km.kmpages
         if self.params.km_lowat and isinstance(stock, KmStock):
+            self._threads.append(stock)
             asleep = stock.free >= stock.lowat
             start = stock.uvm_km_thread
             self.world.task(THREAD, start, km.entries, self.physmem, obliged=False, daemon=asleep)
         if km.clock is not None:
             both = (pools.pted_pool, pools.vp_pool)
             with self.world:
-                self._collector = PoolGc(km.clock, tuple(one for one in both if one.idle))
-            self.world.task("pool gc", self._collector.task, obliged=False, daemon=True)
+                collector = PoolGc(km.clock, tuple(one for one in both if one.idle))
+            self._threads.append(collector)
+            self.world.task("pool gc", collector.task, obliged=False, daemon=True)
 
     def time(self, name: str, seconds: int, at_once: int = 1) -> Task:
         """A task that lets so many seconds pass in all, ``at_once`` a step."""
@@ -329,12 +332,10 @@ class Machine:
     def _leak(self) -> str | None:
         """A leak, at the end. A background task is cut there. While one holds a lock it is in the
         middle of something, and nothing is said; one that holds an item without shows as a leak
-        (but for the kernel's own threads)."""
+        (but for the kernel's own threads, which tell when they are ``at_work``)."""
         if any(task.cpu.held for task in self.world.tasks if not task.obliged):
             return None
-        stock = self._km.kmpages
-        at_work = isinstance(stock, KmStock) and stock.at_work
-        if at_work or (self._collector is not None and self._collector.at_work):
+        if any(thread.at_work for thread in self._threads):
             return None
         return self._given.leak()
 

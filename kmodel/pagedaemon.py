@@ -3,8 +3,9 @@
 Source: sys/uvm/uvm_pdaemon.c 1.101, 1.137, 1.148, 1.157 (uvm_pageout, uvmpd_scan,
 uvm_aiodone_daemon), sys/uvm/uvm_pager.c (uvm_aio_aiodone). Left out: active and inactive
 lists (a page on the queues is unmapped and written in one go; the queues are looked
-through owner by owner), clean pages, the buffer cache, clusters, the
-bound on reactivations of dirty pages (swap that is full ends the scan). Without pv lists
+through owner by owner), clean pages, the buffer cache (a lap sheds no buffers), clusters,
+the bound of 16 reactivations of dirty pages (swap that is full ends the scan), and what
+uvm_swapisfilled does (slots of resident dirty pages are dropped). Without pv lists
 each process that may map a page is looked at. A fix may add a step to the lap.
 """
 
@@ -17,7 +18,7 @@ from kmodel.fault import Kernel, Space
 from kmodel.param import PAGE_SIZE
 from kmodel.pmap.pmap import PROT_NONE, Pmap
 from kmodel.point import Loop, procedure
-from kmodel.shared import shared
+from kmodel.shared import Hidden, shared
 from kmodel.vm.anon import Anon, Anons
 
 
@@ -29,11 +30,14 @@ class PageDaemon:
     ``&uvmexp.free``: ``wakes`` them (1.101, 1.148) or is ``silent`` (1.137); 1.157, as
     read in a fork, wakes them and ``counts`` who is in uvm_wait.
     ``owners`` have the locks of the pages on the queues, ``maps`` says who may map whose.
+    ``at_work``: it has things in its hands; told of only if a lap ``takes`` any.
     """
 
     kernel: Final[Kernel]
     owners: Final[tuple[Anons, ...]]
     maps: Final[tuple[tuple[Pmap, tuple[Anons, ...]], ...]]
+    takes: Final[bool]
+    at_work: Hidden[bool]
 
     def __init__(
         self, kernel: Kernel, owners: tuple[Anons, ...], spaces: tuple[Space, ...]
@@ -41,6 +45,8 @@ class PageDaemon:
         self.kernel = kernel
         self.owners = owners if kernel.p.pageout else ()
         self.maps = tuple((space.pmap, _owners(space)) for space in spaces)
+        self.takes = kernel.fix.daemon_step is not None or kernel.p.page_cache > 0
+        self.at_work = False
 
     async def uvm_pageout(self) -> None:
         """Sleep until asked, do a lap, for ever.
@@ -53,8 +59,12 @@ class PageDaemon:
         while True:
             loop.head()
             await mem.fpageqlock.enter()
+            if self.takes:
+                self.at_work = False
             if self._may_sleep():
                 await mem.pagedaemon.msleep(mem.fpageqlock)
+            if self.takes:
+                self.at_work = True
             asked = bool(mem.pmas or mem.nowait_pma)
             shortage = mem.freetarg - (mem.nfree() + mem.paging)
             await mem.fpageqlock.leave()

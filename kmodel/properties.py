@@ -14,9 +14,11 @@ import attrs
 
 from kmodel import allocation
 from kmodel.fault import Kernel, Space
+from kmodel.param import KernelParams
 from kmodel.pmap import checks
 from kmodel.pmap.pmap import Pmap
 from kmodel.pmap.pools import PmapPools
+from kmodel.settings import UsageError
 from kmodel.uvmfault import checks as memory
 from kmodel.world import World
 
@@ -61,13 +63,27 @@ class Property:
     is wrong with a state. ``when`` is that of ``World.check``: ``hang`` asks it of states
     in which an obliged task can stay for ever under strong fairness (weak fairness lets a
     CPU spin for ever on a mutex that others keep taking, and here the question is what
-    they wait for, not who is fast). ``prepare`` is called when a scenario asks for it."""
+    they wait for, not who is fast). ``prepare`` is called when a scenario asks for it.
+    ``lacks`` says what a machine would have to have for anything to break the property."""
 
     sentence: str
     kinds: tuple[str, ...] = ()
     test: Test | None = None
     when: str = "always"
     prepare: Callable[[tuple[Space, ...]], None] | None = None
+    lacks: Callable[[KernelParams], str] = lambda p: ""
+
+
+def needs(switch: str) -> Callable[[KernelParams], str]:
+    """What a machine lacks in which ``switch`` is off."""
+    return lambda p: "" if getattr(p, switch) else f"{switch}=true"
+
+
+def stock_thread(p: KernelParams) -> str:
+    """What it lacks for the thread of the one-page stock."""
+    if p.pool_memory == "direct":
+        return "a one-page stock, which there is not with a direct map"
+    return "" if p.km_lowat else "km_lowat=1 or more"
 
 
 def exhausted(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
@@ -128,8 +144,8 @@ PROPERTIES: Final[dict[str, Property]] = {
     NO_LIVELOCK: Property("no fair run restarts an unfinished fault for ever"),
     ENDS: Property("every obliged task ends, under weak fairness and lock-grant"),
     JUSTIFIED: Property(
-        "ENOMEM leaves uvm_fault only while no page is free beyond the reserve and none can be "
-        "paged out",
+        "ENOMEM leaves uvm_fault only while no page is free beyond the reserve (that swap was full "
+        "is what the fault found just before, and is not asked again)",
         kinds=("unjustified-kill",),
     ),
     DIAGNOSED: Property(
@@ -184,17 +200,20 @@ PROPERTIES: Final[dict[str, Property]] = {
         kinds=("sleep-under-mutex",),
     ),
     NOTHING_HELD: Property(
-        "where a fault waits after a failure it holds no lock of any kind",
+        "where a fault waits after a failure it holds no lock of any kind (whether it owns a busy "
+        "page is not looked at)",
         kinds=("wait-under-lock",),
     ),
     PREALLOCATED: Property(
         "a mapping in the kernel's own pmap takes nothing from a pool",
         test=kernel_allocates,
+        lacks=needs("kernel_pmap"),
     ),
     RIGHTS: Property(
         "while nobody changes a mapping, neither a table walk nor a TLB lets a thread write where "
         "the mapping does not",
         test=of_each_pmap(checks.excess_right),
+        lacks=needs("tlb"),
     ),
     BOUNDED_WASTE: Property(
         "each pmap_enter or pmap_populate leaves at most one descriptor that maps nothing and one "
@@ -205,6 +224,7 @@ PROPERTIES: Final[dict[str, Property]] = {
     NOWAIT: Property(
         "a NOWAIT request for an item of a pool of kernel memory or of the pmap never sleeps",
         test=allocation.nowait_blocks,
+        lacks=needs("watch_nowait"),
     ),
     ONE_PLACE: Property(
         "no page is free and used, or used twice", test=allocation.page_in_two_places
@@ -236,6 +256,7 @@ PROPERTIES: Final[dict[str, Property]] = {
         "the thread of the one-page stock does not sleep for ever while the stock is empty and "
         "kernel_map has an address, if everybody gets a turn (strong fairness)",
         test=allocation.stock_stuck,
+        lacks=stock_thread,
         when="hang",
     ),
     ORDERED: Property(
@@ -262,11 +283,18 @@ PROPERTIES: Final[dict[str, Property]] = {
 
 
 def add_check(name: str, world: World, kernel: Kernel, spaces: tuple[Space, ...]) -> None:
-    """Have ``world`` checked for the property called ``name``, which has a test of states."""
+    """Have ``world`` checked for the property called ``name``, which has a test of states.
+    ``UsageError`` where nothing in this machine could break it."""
     found = PROPERTIES[name]
     test = found.test
     if test is None:
         raise ValueError(f"{name!r} needs no check of its own: it is always judged")
+    lacks = found.lacks(kernel.p)
+    if lacks:
+        raise UsageError(
+            f"{name!r} would hold of this machine whatever it does: to be broken it takes {lacks}. "
+            "Say so with --set, or in the story's @scenario(...)."
+        )
     if found.prepare is not None:
         found.prepare(spaces)
     world.check(name, lambda: test(kernel, spaces), when=found.when)

@@ -17,7 +17,7 @@ from kmodel.counting import Counting, both, of_kernel, pool_failures
 from kmodel.explore.execution import Execution, Outcome, run
 from kmodel.explore.host import TrioHost, on_trio
 from kmodel.explore.interrupt import interruptible
-from kmodel.explore.judgement import Judgement
+from kmodel.explore.judgement import NO_VERDICT, Judgement
 from kmodel.explore.recipe import Recipe, recipe
 from kmodel.explore.shrink import Shrunk, shrink
 from kmodel.explore.signature import shown
@@ -148,7 +148,7 @@ class Sampler:
         limited = self.hung
         finding = self._finding(worst) if worst else None
         logged = worst or next(iter([*self.hung, *self.runs]), None)
-        broken = finding is not None and finding.kind not in ("scenario-error", "nondeterminism")
+        broken = finding is not None and finding.kind not in (*NO_VERDICT, "nondeterminism")
         taken = len(self.runs)
         message = f"{taken} {self.recipe.name} run(s) broke nothing, which proves nothing"
         message += " (kmodel explore also looks for hangs and data races)"

@@ -9,6 +9,7 @@ import attrs
 
 import kmodel
 from kmodel.case import ASSUMPTIONS, Case
+from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.access import conflict
 from kmodel.explore.anchors import Labelled
 from kmodel.explore.execution import Execution, Outcome, Strategy, run
@@ -75,7 +76,7 @@ class Shown:
             self.execution.at_bound = (token.kind, "")
         self.strategy = Replay(stem + loop, len(stem) if loop else -1, self._loop_begins)
         # a whole run that came to a deadlock is to find that out for itself
-        self.max_steps = len(stem) + len(loop) + (whole and token.kind == "deadlock")
+        self.max_steps = len(stem) + len(loop) + (whole and token.kind in ("deadlock", LEFT_OUT))
         self.shows: Outcome | None = None
         self._before: tuple[Any, ...] | None = None
 
@@ -140,7 +141,7 @@ def replayed(case: Case, token: Token, shown: Shown, digest: str) -> Verdict:
         situation=None,
         strategy="replay",
         seed=None,
-        verdict="inconclusive" if token.kind in ("done", "limit") else "violated",
+        verdict="inconclusive" if token.kind in ("done", "limit", LEFT_OUT) else "violated",
         kind=None if token.kind in ("done", "limit") else token.kind,
         property=token.property,
         message=outcome.message or f"{token.kind}: {execution.waiting()}",

@@ -47,7 +47,7 @@ class Scenario:
     """A loaded scenario. ``own`` is an attrs class of its parameters, ``digest`` of its
     file's text; ``name`` is what finds it again (a name or a path). A ``bare`` one asks for
     a ``World`` and gets no kernel. ``machine`` is what the story needs of a machine, unless
-    somebody says otherwise."""
+    somebody says otherwise; a function there gets those of ``own`` that it names."""
 
     name: str
     function: Function
@@ -60,6 +60,20 @@ class Scenario:
     @property
     def summary(self) -> str:
         return self.story.strip().splitlines()[0] if self.story.strip() else ""
+
+    def needs(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the story needs of a machine when its own parameters are those ``given`` (the
+        others as they are by default). Nothing where they cannot be: who checks them says so."""
+        own = {f.name: given.get(f.name, f.default) for f in attrs.fields(self.own)}
+        found: dict[str, Any] = {}
+        for name, need in self.machine.items():
+            if callable(need):
+                asked = {key: own[key] for key in inspect.signature(need).parameters}
+                if all(type(value) is int for value in asked.values()):
+                    found[name] = need(**asked)
+            else:
+                found[name] = need
+        return found
 
     def build(
         self, params: dict[str, Any], kernel: KernelParams | None = None, fix: Fix | None = None
@@ -96,7 +110,9 @@ def scenario(
     function: Function | None = None, **machine: Any
 ) -> Function | Callable[[Function], Function]:
     """Mark the function of a scenario file that builds the scenario. In brackets stand
-    the machine's parameters without which there is no story: ``@scenario(km_lowat=1)``."""
+    the machine's parameters without which there is no story: ``@scenario(km_lowat=1)``. One
+    that depends on the story's own is a function of those:
+    ``@scenario(anon_stock=lambda cpus: 4 * cpus)``."""
 
     def mark(function: Function) -> Function:
         function.is_scenario, function.machine = True, machine  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from kmodel.case import Case
+from kmodel.explore.absent import LEFT_OUT, unwoken
 from kmodel.explore.access import conflict
 from kmodel.explore.cycle import cycle
 from kmodel.explore.execution import Execution, deadlock_message, run
@@ -107,7 +108,7 @@ class Trial:
             names = [self.execution.world.tasks[task].name for task in who]
             return self._same(f"{' and '.join(names)} wait for each other")
         if not end.able and self._left():
-            kinds = _never(end, self._left())
+            kinds = (LEFT_OUT,) if any(map(unwoken, end.pending)) else _never(end, self._left())
             kind = self.token.kind if self.token.kind in kinds else kinds[0]
             return Finding(kind=kind, property=ENDS, message=deadlock_message(self.execution))
         return self._nothing(f"nothing is broken in the end ({self._places()})")
@@ -160,6 +161,8 @@ class Trial:
             kinds.append(("starvation", ENDS))
         if not kinds:
             return self._nothing("all who must end have ended before the loop")
+        if kinds and any(unwoken(op) for op in turn[0].pending):
+            kinds = [(LEFT_OUT, prop) for _, prop in kinds]
         wanted = (self.token.kind, self.token.property)
         kind, prop = wanted if wanted in kinds else kinds[0]
         message = f"a fair loop of {len(loop)} steps closes exactly ({self._places()})"

@@ -3,7 +3,8 @@
 The situation of the thread: memory is plentiful, swap is not full, and the vp
 pool is empty, so that ``pmap_enter`` must make page-table pages while somebody
 locks, holds and unlocks the kernel map for ever. Each fault lies in a 2 MiB
-region of its own.
+region of its own. The stocks grow with the number of faults, so that nothing is short
+but the lock.
 """
 
 from kmodel import Machine, parameter, scenario
@@ -11,7 +12,21 @@ from kmodel import Machine, parameter, scenario
 REGION = 0x20_0000
 
 
-@scenario
+def stock(each: int, more: int = 0, most: int = 1000):
+    """So many for each fault, of two at least."""
+    return lambda cpus, faults: min(each * max(cpus * faults, 2) + more, most)
+
+
+@scenario(
+    npages=stock(32),
+    kva_pages=stock(10, 4),
+    kmem_pages=stock(8),
+    km_pages=stock(4, most=64),
+    entry_stock=stock(2),
+    header_stock=stock(2, 4),
+    pted_stock=stock(2),
+    anon_stock=stock(2),
+)
 def contended_kernel_map(
     m: Machine,
     cpus: int = parameter(2, 1, 6, "CPUs that fault"),

@@ -419,11 +419,11 @@ def test_how_often_a_try_is_refused_and_the_daemon_woken_for_nothing(
 
 
 def test_every_property_of_a_state_can_be_asked_for() -> None:
-    """All of the table that have a test, on one machine: nothing is broken but what the
+    """All of the table that something on this machine could break: nothing does, but what the
     kernel itself counts wrong."""
     m = fault_under_contention(watch_nowait=True, pool_recycle=True, npages=40, kva_pages=12)
     for name, one in PROPERTIES.items():
-        if one.test is not None:
+        if one.test is not None and not one.lacks(m.params):
             m.must(name)
     found = search(m.finish(), 400_000).violations
     assert {wrong.property for wrong in found if wrong.judged} == {"resident count exact"}

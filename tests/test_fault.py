@@ -61,6 +61,19 @@ def test_an_address_outside_the_map_is_efault(va):
 
 
 @fact(
+    "A fault on a mapping with neither amap nor object unlocks and is EFAULT",
+    "uvm_fault.c 1.165 uvm_fault_check",
+)
+@pytest.mark.parametrize("write", [False, True])
+def test_a_mapping_with_nothing_behind_it_is_efault(write):
+    m = boot()
+    space = m.process()
+    space.map.entries[0].amap = None
+    assert alone(m.world, space.fault, 0x20_0000, write) == EFAULT
+    assert m.world.tasks[0].cpu.held == ()
+
+
+@fact(
     "Without an anon and an object a fault promotes: a new anon with a zeroed page",
     "uvm_fault.c 1.165 uvmfault_promote",
 )

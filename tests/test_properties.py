@@ -17,6 +17,7 @@ from kmodel.pmap.pte import Slot
 from kmodel.point import operation, procedure
 from kmodel.properties import PROPERTIES
 from kmodel.refit import case_of, refit
+from kmodel.settings import UsageError
 from kmodel.table import Stamp
 from kmodel.vm.contents import Contents
 from kmodel.vm.map import UserMap
@@ -169,6 +170,24 @@ def test_a_property_without_a_test_cannot_be_asked_for() -> None:
     """It is always judged; asking is a mistake of the scenario."""
     with pytest.raises(ValueError, match="always judged"):
         boot().must("ends")
+
+
+@pytest.mark.parametrize(
+    ("name", "lack", "machine"),
+    [
+        ("NOWAIT never blocks", "watch_nowait=true", {"watch_nowait": True}),
+        ("no right but the mapping's", "tlb=true", {"tlb": True}),
+        ("the kernel's pmap allocates nothing", "kernel_pmap=true", {"kernel_pmap": True}),
+        ("the one-page stock is refilled", "km_lowat=1", {"km_lowat": 1}),
+    ],
+)
+def test_a_property_that_nothing_could_break_is_refused(
+    name: str, lack: str, machine: dict[str, object]
+) -> None:
+    """Else it would hold without a word; the message says what makes it mean something."""
+    with pytest.raises(UsageError, match=lack):
+        boot().must(name)
+    boot(**machine).must(name)
 
 
 def test_every_property_is_one_sentence() -> None:

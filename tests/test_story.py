@@ -50,7 +50,7 @@ def test_every_packaged_scenario_loads_and_builds() -> None:
     for name in story.names():
         loaded = story.load(name)
         assert (loaded.name, loaded.story.splitlines()[0]) == (name, loaded.summary)
-        own, kernel = settings.structure(loaded.own, dict(loaded.machine))
+        own, kernel = settings.structure(loaded.own, loaded.needs({}))
         world = loaded.build(own, kernel, fixes.load("wait"))
         assert any(task.obliged for task in world.tasks)
 
@@ -218,3 +218,44 @@ def test_a_word_that_sets_nothing_is_a_usage_error(word: str) -> None:
     """It has to be NAME=VALUE."""
     with pytest.raises(UsageError, match="NAME=VALUE"):
         settings.parse_sets((word,))
+
+
+FITTING = '''"""One fault on a machine that has anons for it."""
+from kmodel import Machine, parameter, scenario
+
+
+@scenario(anon_stock=lambda cpus: 4 * cpus)
+def fitting(m: Machine, cpus: int = parameter(1, 1, 4)) -> None:
+    m.cpu("A", m.process().fault, 0x1000)
+'''
+
+
+def test_what_a_story_needs_of_a_machine_may_follow_from_its_own_parameters(tmp_path: Path) -> None:
+    """Then no token carries it, unless somebody sets it; wrong values are refused as ever."""
+    path = tmp_path / "fitting.py"
+    path.write_text(FITTING)
+    case = Case.of(str(path), {"cpus": 3})
+    assert case.params["anon_stock"] == 12
+    assert case.differing() == {"cpus": 3}
+    assert Case.of(str(path), {"cpus": 3, "anon_stock": 4}).differing() == {
+        "cpus": 3,
+        "anon_stock": 4,
+    }
+    with pytest.raises(UsageError, match="cpus"):
+        Case.of(str(path), {"cpus": "many"})
+
+
+def test_nothing_is_short_but_the_lock_however_many_fault() -> None:
+    """The thread's scenario brings the stocks for its bounds, and those of two faults are what
+    they are without it."""
+    for cpus in range(1, 7):
+        for faults in range(1, 5):
+            case = Case.of("contended_kernel_map", {"cpus": cpus, "faults": faults})
+            kernel = case.kernel
+            assert kernel is not None
+            case.build()
+            if cpus * faults <= 2:
+                assert kernel == KernelParams()
+            assert kernel.anon_stock >= cpus * faults + cpus
+            assert kernel.pted_stock >= cpus * faults + cpus
+            assert kernel.kva_pages >= 2 * (cpus * faults + 1 + cpus)

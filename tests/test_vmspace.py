@@ -187,7 +187,7 @@ def busy(m, space):
 @fact(
     "A fork lets both processes use one amap, write-protects what the parent has mapped, and marks "
     "both mappings needs-copy",
-    "uvm_map.c 1.346 uvmspace_fork",
+    "as generally known; uvmspace_fork in uvm_map.c was not read",
 )
 def test_a_fork_shares_what_the_parent_has():
     m = boot()

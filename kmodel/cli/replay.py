@@ -49,6 +49,7 @@ def replay(token_or_file: str, logs: Path | None, as_json: bool) -> None:
       1  it shows a violation: the token's, or after an edit another one
       2  its scenario or fix is not there, or is wrong
       3  nothing was edited, and yet the run is another one
+      4  it hangs for want of who is not in the model, which shows nothing
       5  the token is damaged, or an event or task of its run is not there any more
 
     \b
@@ -202,12 +203,14 @@ def _document(
 
 
 def _status(token: Token, digest: str) -> int:
-    """1: it shows a violation (0: a run without one). 3: the same steps are another run, and
+    """1: it shows a violation (0: a run without one; 4: a hang for want of who is not in the
+    model). 3: the same steps are another run, and
     nothing that would explain it was edited."""
     from kmodel.verdict import UNEVENTFUL
 
     if digest == token.digest:
-        return 2 if token.kind == "scenario-error" else int(token.kind not in UNEVENTFUL)
+        special = {"scenario-error": 2, "left-out": 4}
+        return special.get(token.kind, int(token.kind not in UNEVENTFUL))
     click.echo(
         f"Error: the same schedule gave other events: digest {digest} now, {token.digest} when it "
         f"was recorded. {UNEXPLAINED}",

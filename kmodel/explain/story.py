@@ -10,6 +10,7 @@ from kmodel.explain.decided import decided
 from kmodel.explain.lap import Lap
 from kmodel.explain.ran import Ran
 from kmodel.explain.stuck import stuck
+from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.decisive import Search, decisive
 from kmodel.explore.schedule import Token
 from kmodel.world import World
@@ -17,7 +18,7 @@ from kmodel.world import World
 MOST: Final = 15
 """Sentences, and no more."""
 
-STUCK: Final = ("deadlock", "lost-wakeup", "lock-order")
+STUCK: Final = ("deadlock", "lost-wakeup", "lock-order", LEFT_OUT)
 GOES_ROUND: Final = ("livelock", "starvation")
 
 

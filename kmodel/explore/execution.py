@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from kmodel.explore.absent import LEFT_OUT, unwoken
 from kmodel.explore.blame import blame
 from kmodel.explore.coroutine import NOT_OF_THE_TASK, checked, close, goes, let_go, unawaited
 from kmodel.point import RUN, START, Op, Task
@@ -161,7 +162,14 @@ class Execution:
         if rests is not None and rests():
             self.stop("done", "")
         else:
-            self.stop("deadlock", deadlock_message(self))
+            self.stop(*self.stuck())
+
+    def stuck(self) -> tuple[str, str]:
+        """What it is that nobody can step, and what to say."""
+        without = next(filter(None, map(unwoken, self.pending)), "")
+        if without:
+            return LEFT_OUT, f"{deadlock_message(self)} (left out of the model: {without})"
+        return "deadlock", deadlock_message(self)
 
     def stop(self, kind: str, message: str) -> None:
         """End the run from outside: nobody can step, or a bound was reached."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.liveness import Hang
 from kmodel.explore.severity import severity
 
@@ -37,6 +38,11 @@ def hang_message(hang: Hang, who: list[str], names: list[str]) -> str:
     """A hang in words: who is stuck where, and what its loop survives."""
     tasks = " and ".join(who)
     places = ", ".join(f"{task} at {wait}" for task, wait in zip(who, hang.waits))
+    if hang.kind == LEFT_OUT:
+        return (
+            f"{tasks} cannot go on ({places}), and that says nothing: what would go on is left out "
+            f"of the model, {hang.without}"
+        )
     if hang.kind in ("deadlock", "lost-wakeup"):
         why = ", though what is slept for is true" if hang.kind == "lost-wakeup" else ""
         if hang.vain:

@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.alarm import OutOfTime, deadline
 from kmodel.explore.aside import Aside
 from kmodel.explore.cycle import Fairness
@@ -32,6 +33,8 @@ FAIR: Final = Fairness("weak", True)
 STRONG: Final = Fairness("strong", True)
 """What a check of where a run hangs is asked under: it is about what is waited for, and
 weak fairness lets a CPU spin for ever on a mutex that others keep taking."""
+NO_VERDICT: Final = ("scenario-error", LEFT_OUT)
+"""Kinds of findings that say nothing about what is modelled."""
 STAGES: Final = {
     "violated": "panics and checks",
     "hanging": "hangs",
@@ -209,7 +212,7 @@ class Judgement:
         first). ``holds`` is what to say if nothing did."""
         if judged:
             worst = judged[0]
-            verdict = "inconclusive" if worst.kind == "scenario-error" else "violated"
+            verdict = "inconclusive" if worst.kind in NO_VERDICT else "violated"
             return verdict, worst.kind, worst.message
         if not self.graph.complete:
             early = f"nothing found, and the search ended early: {self.graph.stopped_by}"

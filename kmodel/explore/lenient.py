@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from kmodel.explore.execution import Execution, deadlock_message
+from kmodel.explore.execution import Execution
 from kmodel.explore.fair import Fair
 
 
@@ -53,7 +53,7 @@ class Led:
             over = run.over() or self._prop in run.findings
             self._able = [] if over else run.enabled()
             if not over and not self._able:
-                run.stop("deadlock", deadlock_message(run))
+                run.stop(*run.stuck())
         return self._able
 
     def step(self, task: int) -> None:

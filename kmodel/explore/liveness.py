@@ -9,17 +9,19 @@ task again and again (a fault restarted for ever)?
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import attrs
 
+from kmodel.explore.absent import LEFT_OUT, absent, unwoken
 from kmodel.explore.cycle import LEVELS, Component, Fair, Fairness, Order, components, is_cycle
 from kmodel.explore.graph import NOWHERE, Graph
 from kmodel.explore.lasso import Paths
 from kmodel.explore.measure import Measure, longest
+from kmodel.explore.tree import Predicate
 
-SEVERITY = ("deadlock", "lost-wakeup", "livelock", "starvation")
+SEVERITY = ("deadlock", "lost-wakeup", "livelock", "starvation", LEFT_OUT)
 
 
 @attrs.frozen
@@ -30,8 +32,10 @@ class Hang:
     can step). ``tasks`` are the obliged ones concerned, ``waits`` what each is about to
     do where the loop begins. ``survives`` is the strongest fairness that allows it
     (``None``: it needs no run to go on), ``can_end`` those of the tasks that could
-    still end from there. ``vain``: what is slept for is true, but no wakeup is missing: who
-    sleeps ends on no schedule at all, so that it sleeps for the wrong thing.
+    still end from there. Its kind is ``left-out`` where somebody sleeps for who is not in the
+    model (``absent``; ``without`` says who): no verdict. ``vain``: what is slept for is true,
+    but no wakeup is missing: who sleeps ends on no schedule at all, so that it sleeps for the
+    wrong thing.
     """
 
     kind: str
@@ -42,6 +46,7 @@ class Hang:
     survives: Fairness | None
     can_end: tuple[int, ...]
     vain: bool = False
+    without: str = ""
 
 
 class Liveness:
@@ -100,14 +105,21 @@ class Liveness:
 
     def repeats(self, fairness: Fairness) -> Hang | None:
         """A fair loop that says ``again``; chosen as in ``hangs``."""
+        without: Hang | None = None
         for stronger in _at_least(fairness):
             from_ = self._from(stronger)
             parts = list(Fair(self.graph, stronger).refine(from_, self._again_in))
-            if parts:
-                nearest = self.paths.nearest(self.paths.nearest(part) for part in parts)
-                part = next(part for part in parts if nearest in part)
-                return self._lasso("livelock", part, self._repeating(part), stronger)
-        return None
+            whole = [part for part in parts if not self._absent(part)]
+            if whole:
+                return self._nearest_loop("livelock", whole, stronger)
+            if parts and without is None:
+                without = self._nearest_loop(LEFT_OUT, parts, stronger)
+        return without
+
+    def _nearest_loop(self, kind: str, parts: list[Component], survives: Fairness) -> Hang:
+        nearest = self.paths.nearest(self.paths.nearest(part) for part in parts)
+        part = next(part for part in parts if nearest in part)
+        return self._lasso(kind, part, self._repeating(part), survives)
 
     def longest(self, measures: list[Measure]) -> list[int | None]:
         """For each measure the largest sum over the steps of any run; ``None`` where a
@@ -124,6 +136,8 @@ class Liveness:
         """What a fair run in ``part`` is, and for whom."""
         tasks = [t for t in self._obliged if not self.graph.done(part[0], t)]
         never = tuple(t for t in tasks if t not in self._may_step(part, tasks))
+        if self._absent(part):
+            return LEFT_OUT, never or tuple(tasks)
         if never:
             lost = any(self._lost(part[0], t) for t in never)
             return ("lost-wakeup" if lost else "deadlock"), never
@@ -145,13 +159,23 @@ class Liveness:
         waits = tuple(self._wait(start, task) for task in tasks)
         stem = self.paths.to(start)
         vain = kind == "deadlock" and self._vain(start, tasks)
-        return Hang(kind, tasks, waits, stem, loop, survives, self._can_end(start, tasks), vain)
+        return Hang(
+            kind,
+            tasks,
+            waits,
+            stem,
+            loop,
+            survives,
+            self._can_end(start, tasks),
+            vain,
+            self._who(start),
+        )
 
     def _deadlock(self, kind: str, state: int) -> Hang:
         tasks = tuple(t for t in self._obliged if not self.graph.done(state, t))
         waits = tuple(self._wait(state, task) for task in tasks)
         vain = kind == "deadlock" and self._vain(state, tasks)
-        return Hang(kind, tasks, waits, self.paths.to(state), b"", None, (), vain)
+        return Hang(kind, tasks, waits, self.paths.to(state), b"", None, (), vain, self._who(state))
 
     # -- small questions
 
@@ -161,6 +185,9 @@ class Liveness:
         found: dict[str, list[int]] = {}
         graph = self.graph
         for state in graph.dead_ends():
+            if self._absent([state]):
+                found.setdefault(LEFT_OUT, []).append(state)
+                continue
             left = [t for t in self._obliged if not graph.done(state, t)]
             lost = any(self._lost(state, t) for t in left)
             found.setdefault("lost-wakeup" if lost else "deadlock", []).append(state)
@@ -220,6 +247,29 @@ class Liveness:
                 left -= {task for task in left if row[task] >= 0 and leaves[task] in last}
         return tuple(task for task in tasks if task not in left)
 
+    def _absent(self, part: Iterable[int]) -> bool:
+        """Does a task sleep in all of these states for somebody who is not in the model? What
+        hangs then may do so for want of that one."""
+        return any(
+            all(self._unwoken(state, task.index) for state in part)
+            for task in self.graph.world.tasks
+        )
+
+    def _who(self, state: int) -> str:
+        """Of a hang: who is not in the model, if that is what it may be about."""
+        ops = [
+            self.graph.node(state, task.index).op
+            for task in self.graph.world.tasks
+            if self._unwoken(state, task.index)
+        ]
+        return absent(ops[0]) if ops else ""
+
+    def _unwoken(self, state: int, task: int) -> bool:
+        graph, op = self.graph, self.graph.node(state, task).op
+        if not absent(op):
+            return False
+        return bool(Predicate(lambda: unwoken(op)).value(graph.state(state), graph.world))
+
     def _asleep(self, state: int, task: int) -> bool:
         return self.graph.node(state, task).grant is not None
 
@@ -247,8 +297,7 @@ class Liveness:
         op = self.graph.node(state, task).op
         if op is None:
             return ""
-        missing = getattr(op[1], "left_out", "")
-        note = f" (left out: {missing})" if missing else ""
+        note = f" (left out: {absent(op)})" if absent(op) else ""
         return f"{op[0].event} {getattr(op[1], 'name', '')}".rstrip() + note
 
 

@@ -22,6 +22,7 @@ SEVERITY: Final = (
     "lost-wakeup",
     "livelock",
     "starvation",
+    "left-out",
     "vacuous",
 )
 """The worst first. A check may name a kind that is not here: it comes last."""

@@ -24,11 +24,12 @@ from typing import Final
 
 import attrs
 
+from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.execution import Execution
 from kmodel.point import START, Op
 from kmodel.world import World
 
-HANGS: Final = ("deadlock", "lost-wakeup", "livelock", "starvation")
+HANGS: Final = ("deadlock", "lost-wakeup", "livelock", "starvation", LEFT_OUT)
 
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
 _NUMBER: Final = re.compile(r"(?<![\w.])(?<!line )-?\d+(?![\w.]*\w)")

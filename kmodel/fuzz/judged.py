@@ -7,9 +7,10 @@ from typing import Final
 
 import attrs
 
+from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.execution import Execution
 from kmodel.explore.found import Found
-from kmodel.explore.judgement import ENDS
+from kmodel.explore.judgement import ENDS, NO_VERDICT
 from kmodel.explore.result import Result, Schedule, sample, search
 from kmodel.explore.shrink import shrink
 from kmodel.explore.signature import Signature, places, shown
@@ -122,7 +123,7 @@ def judge(target: Target, workload: Workload, known: Known = frozenset()) -> Jud
 def _shown(example: Example, result: Result, found: Found) -> Shown | None:
     """``None`` if it does not count, or something else is broken on the way to it: what follows
     from that is no bug of its own."""
-    if not found.judged or found.stem is None:
+    if not found.judged or found.stem is None or found.kind == LEFT_OUT:
         return None
     execution, cause = example.run(found.stem)
     if len(execution.choices) < len(found.stem):
@@ -171,7 +172,7 @@ def _sampled(example: Example) -> list[Shown]:
     for _, (_, schedule) in sorted(taken.broken.items()):
         execution, _ = example.run(schedule.steps)
         signature = shown(execution)
-        if signature is not None and signature.kind != "scenario-error":
+        if signature is not None and signature.kind not in NO_VERDICT:
             less = shrink(example.world, schedule.steps, signature, SHRINKS, FOREVER)
             cause = example.run(less.choices)[1] if signature.kind in STUCK else ""
             signature = by(cause, wide(as_searched(signature)))

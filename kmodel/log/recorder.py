@@ -34,7 +34,7 @@ from kmodel.log.record import (
 )
 from kmodel.log.runs import EVENTS, cannot_write, new_run, run_name
 
-HANGS: Final = ("deadlock", "lost-wakeup", "livelock", "starvation", "limit")
+HANGS: Final = ("deadlock", "lost-wakeup", "livelock", "starvation", "left-out", "limit")
 """Ends of a run that no step of it made: somebody may wait there that no event tells of."""
 
 BUFFER: Final = 1 << 16

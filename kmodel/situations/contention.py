@@ -6,6 +6,6 @@ locks, holds and unlocks the kernel map for ever. Nothing is short but the lock.
 
 SUMMARY = "memory plentiful, swap not full, vp pool empty, kernel_map's lock contended for ever"
 SCENARIO = "contended_kernel_map"
-PARAMS = {"npages": 64, "swap_pages": 100, "swap_used": 0, "vp_stock": 0}
+PARAMS = {"swap_pages": 100, "swap_used": 0, "vp_stock": 0}
 VARIANTS = {"lap": ("wakes", "silent"), "rwlock": ("wake-all", "wake-one-writer")}
 PROPERTIES = ("no refault livelock", "ends")

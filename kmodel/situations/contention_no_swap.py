@@ -6,6 +6,6 @@ the time, so that the fault path takes the first refusal for the end of all memo
 
 SUMMARY = "memory plentiful, no swap at all, vp pool empty, kernel_map's lock contended for ever"
 SCENARIO = "contended_kernel_map"
-PARAMS = {"npages": 64, "swap_pages": 0, "vp_stock": 0}
+PARAMS = {"swap_pages": 0, "vp_stock": 0}
 VARIANTS = {"lap": ("wakes", "silent"), "rwlock": ("wake-all", "wake-one-writer")}
 PROPERTIES = ("justified kill", "no refault livelock", "ends")

@@ -15,6 +15,7 @@ from typing import Any, Final, get_type_hints
 import attrs
 
 from kmodel import fixes
+from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.result import Build, Result, Sample, Schedule, sample, search
 from kmodel.explore.tree import Divergence
 from kmodel.machine import Machine
@@ -218,6 +219,8 @@ def _judge_sample(build: Build, taken: Sample) -> None:
     for kind, (outcome, schedule) in taken.broken.items():
         if kind == "scenario-error":
             raise wrong(kind, outcome.message)
+        if kind == LEFT_OUT:
+            raise Undecided(outcome.message)
         raise Broken(told(build, f"{kind}: {outcome.message}", schedule, kind))
     if not taken.ended.get("done"):
         raise Undecided(f"none of {taken.runs} runs came to an end: nothing was seen")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kmodel.explore.result import Build, Schedule, replay
+from kmodel.explore.signature import HANGS
 from kmodel.explore.tree import Divergence
 from kmodel.recorder import SharedStateError
 from kmodel.testing import plugin
@@ -20,7 +21,7 @@ LINES: Final = 40
 
 ORDER: Final = "witness.order"
 """For whoever looks for cycles in it; people read who takes what."""
-UNSHOWN: Final = (None, "data-race", "livelock", "starvation", "deadlock", "lost-wakeup")
+UNSHOWN: Final = (None, "data-race", *HANGS)
 """What one run need not show by itself, as a panic or a broken check does."""
 
 

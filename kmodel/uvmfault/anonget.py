@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kmodel.event import mark, say
 from kmodel.point import Loop, procedure
+from kmodel.sync.channel import assert_nothing_held
 from kmodel.uvmfault.flt import ERESTART, ERESTART_UPPER, Flt
 
 
@@ -47,6 +48,7 @@ async def uvmfault_anonget(flt: Flt) -> int:
             await amap.am_lock.exit()
             await space.map.pause()
             if pages is None:
+                assert_nothing_held("flt_noram1")
                 await mem.uvm_wait("flt_noram1")
             else:
                 await _swap_in(flt, anon.address)

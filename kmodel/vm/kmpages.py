@@ -14,6 +14,7 @@ from kmodel.shared import shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
 
+REFILL: Final = "the thread that refills the stock: raise km_pages, or have it with km_lowat"
 KMPAGES_BASE: Final = 0xFFFF_FF80_4000_0000
 
 
@@ -27,7 +28,7 @@ class KmPages:
     next: int  # mtx
     free: int  # mtx
 
-    def __init__(self, stock: int, left_out: str = "the thread that refills the stock") -> None:
+    def __init__(self, stock: int, left_out: str = REFILL) -> None:
         self.mtx = Mutex("uvm_km_pages.mtx")
         self.chan = Channel("&uvm_km_pages.free", left_out=left_out)
         self.next, self.free = 0, stock

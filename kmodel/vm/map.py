@@ -3,7 +3,8 @@
 Source: sys/uvm/uvm_map.c 1.346, sys/uvm/uvm_fault_i.h (uvmfault_lookup,
 uvmfault_unlockall, uvmfault_relock). Left out: submaps, clipping (entries do not change
 their ends; a later one lies over an earlier, and what is unmapped is one hole),
-protection and inheritance changes, vm_map_busy.
+protection and inheritance changes, the map's busy flag (vm_map_busy, which wiring keeps
+over an unlock), the refresh of the process's max RSS when a fault unlocks the map.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from kmodel.event import mark, say
 from kmodel.point import Loop, operation, procedure
 from kmodel.shared import shared
-from kmodel.sync.channel import Channel
+from kmodel.sync.channel import Channel, assert_nothing_held
 from kmodel.sync.rwlock import RwLock, rwlock
 from kmodel.table import Sparse
 from kmodel.vm.contents import Contents
@@ -94,6 +94,7 @@ class UvmObject:
                     await self.vmobjlock.exit()
                     return await self._fetch(index, pages[0])
                 await self.vmobjlock.exit()
+                assert_nothing_held("uvn_getpage")
                 await self.cache.physmem.uvm_wait("uvn_getpage")
             elif there.busy:
                 mark("a fault waits for a busy page of an object")

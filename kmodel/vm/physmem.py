@@ -3,7 +3,10 @@
 Source: sys/uvm/uvm_pmemrange.c 1.77 (uvm_pmr_getpages, uvm_pmr_freepages),
 sys/uvm/uvm_pdaemon.c 1.137 (uvm_wait, uvm_wait_pla). Left out: address ranges and
 segments (the one constraint that a request can have is that its pages lie side by
-side), per-CPU page caches, zeroing, the wakeup of the daemon for few inactive pages.
+side), per-CPU page caches, zeroing, the wakeup of the daemon for few inactive pages, and
+what uvm_wait does for the page daemon itself: it sheds 4 buffers, and sleeps for 125 ms at
+most. Here it sleeps as everybody does, so that a daemon that waits for memory (daemon-refill
+with ``waitok``) may look stuck for longer than it is.
 """
 
 from __future__ import annotations

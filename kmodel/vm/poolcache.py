@@ -2,7 +2,7 @@
 
 Source: sys/kern/subr_pool.c 1.242 (pool_cache_init, pool_cache_get, pool_cache_put,
 pool_cache_gc). Each CPU has two lists of items, active and previous, and full lists lie in a
-depot. Left out: the resizing of lists with contention.
+depot. Left out: the resizing of lists with contention (their length is ``pool_cache``).
 """
 
 from __future__ import annotations

@@ -663,3 +663,17 @@ def test_nan_is_no_amount_of_time(call: Commands, command: tuple[str, ...]) -> N
     ran = call(*command)
     assert ran.status == 2
     assert "'nan' is no number" in ran.err
+
+
+def test_a_hang_for_want_of_who_is_not_in_the_model_is_inconclusive(call: Commands) -> None:
+    """A stock that nothing refills runs out: no verdict, and what to raise."""
+    sets = ("cpus=1", "faults=4", "km_pages=3", "header_stock=4", "pted_stock=4", "anon_stock=0")
+    options = [word for one in (*sets, "entry_stock=4") for word in ("--set", one)]
+    ran = call("explore", MAP, "--fix", "populate", *options, "--json")
+    assert (ran.status, ran.document["verdict"], ran.document["kind"]) == (
+        4,
+        "inconclusive",
+        "left-out",
+    )
+    assert "raise km_pages" in ran.document["message"]
+    assert call("replay", ran.document["replay"]).status == 4

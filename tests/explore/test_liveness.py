@@ -14,6 +14,7 @@ from kmodel.explore.cycle import Fairness
 from kmodel.explore.execution import Execution
 from kmodel.explore.found import hang_message
 from kmodel.explore.graph import Limits, Search
+from kmodel.explore.judgement import Judgement
 from kmodel.explore.liveness import Hang, Liveness
 from kmodel.explore.measure import Measure
 from kmodel.explore.snapshot import snapshot
@@ -834,3 +835,70 @@ def test_no_wakeup_is_lost_on_who_sleeps_for_the_wrong_thing() -> None:
     assert (vain.kind, vain.vain) == ("deadlock", True)
     told = hang_message(vain, ["W"], ["W", "R"])
     assert "that is not what is missing, no run ends" in told
+
+
+def through(world: World) -> Search:
+    search = Search(world, Limits())
+    while search.advance(1000):
+        pass
+    return search
+
+
+def forsaken(left_out: str, beside: bool) -> World:
+    """One that sleeps on a channel that nobody wakes; ``beside`` another goes on for ever."""
+    with World() as world:
+        channel, mutex = Channel("chan", left_out=left_out), Mutex("m")
+
+        async def sleep() -> None:
+            await mutex.enter()
+            await channel.msleep(mutex)
+
+        world.task("A", sleep)
+        if beside:
+            world.task("K", turn_for_ever, Flag("f"), obliged=False)
+    return world
+
+
+async def turn_for_ever(flag: Flag) -> None:
+    loop = Loop()
+    while True:
+        loop.head()
+        await flag.look()
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_hang_for_want_of_who_is_not_in_the_model_is_no_verdict(beside: bool) -> None:
+    """The same hang is a deadlock where the channel names nobody."""
+    found = Judgement(through(forsaken("the thread that fills it", beside)))
+    found.judge(None)
+    (one,) = found.hanging
+    assert one.kind == "left-out"
+    assert found.conclude([one], "holds")[:2] == ("inconclusive", "left-out")
+    assert "the thread that fills it" in one.message
+    found = Judgement(through(forsaken("", beside)))
+    found.judge(None)
+    assert [one.kind for one in found.hanging] == ["deadlock"]
+
+
+def test_a_deadlock_beside_a_hang_without_a_verdict_is_told() -> None:
+    """Of the two ways to hang the one that is real decides."""
+    with World() as world:
+        channel, mutex, flag = Channel("chan", left_out="who"), Mutex("m"), Flag("f")
+
+        async def either() -> None:
+            if await flag.look():
+                await flag.put_up()
+                await mutex.enter()
+                await channel.msleep(mutex)
+            await never.wait()
+
+        async def raise_it() -> None:
+            await flag.put_up()
+
+        never = Flag("never")
+        world.task("A", either)
+        world.task("B", raise_it)
+    found = Judgement(through(world))
+    found.judge(None)
+    assert sorted(one.kind for one in found.hanging) == ["deadlock", "left-out"]
+    assert found.conclude(found.everything(), "holds")[:2] == ("violated", "deadlock")

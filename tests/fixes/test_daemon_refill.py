@@ -3,6 +3,8 @@
 import pytest
 from worlds import Steered, boot, search
 
+from kmodel.fixes import daemon_refill
+
 VA = 0x20_0000
 
 
@@ -111,3 +113,21 @@ def test_the_bell_is_not_heard_during_a_lap_with_a_refill_either():
         steered.step("K")
         assert not steered.can("A")
         assert not steered.can("pagedaemon")
+
+
+def test_what_the_daemon_has_in_its_hands_at_the_end_is_no_leak():
+    """It sleeps for the map, or is on its way with two pages, when the last fault ends."""
+    graph = search(machine("waitok")[0].world)
+    assert "no leak" not in {wrong.property for wrong in graph.violations}
+
+
+def test_what_a_lap_has_lost_is_a_leak_once_it_is_over(monkeypatch):
+    """Planted: each lap takes a page and forgets it."""
+
+    async def lose(kernel):
+        await kernel.physmem.getpages(1, waitok=False, usereserve=True)
+        return False
+
+    monkeypatch.setattr(daemon_refill, "daemon_step", lose)
+    graph = search(machine("waitok")[0].world)
+    assert "no leak" in {wrong.property for wrong in graph.violations}

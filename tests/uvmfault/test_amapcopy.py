@@ -49,7 +49,7 @@ def test_reading_anonymous_memory_copies_the_amap_too():
 
 @fact(
     "Whoever is alone in using an amap keeps it: needs-copy is cleared, and nothing allocated",
-    "uvm_amap.c 1.97 amap_copy",
+    "as generally known; that part of amap_copy in uvm_amap.c was not read",
 )
 def test_the_last_user_keeps_the_amap():
     m, parent, child = forked()

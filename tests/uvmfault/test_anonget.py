@@ -5,6 +5,7 @@ from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search,
 
 from kmodel.param import PAGE_SIZE
 from kmodel.pmap.pte import Slot
+from kmodel.vm.map import UserMap
 
 VA = 0x20_0000
 
@@ -78,6 +79,21 @@ def test_without_a_page_it_waits_although_swap_is_full():
         steered.go("A")
         assert steered.about_to("A") == "chan.woken"
         assert [f["why"] for _, e, f in steered.events if e == "page.wait"] == ["flt_noram1"]
+
+
+def test_a_wait_for_a_page_to_read_into_with_the_map_locked_is_found(monkeypatch):
+    """Planted: the map is not unlocked before flt_noram1."""
+    m, space = swapped(npages=11, swap_used=100)
+    m.physmem.take(m.physmem.nfree() - 3)
+
+    async def pause(self):
+        pass
+
+    monkeypatch.setattr(UserMap, "pause", pause)
+    m.cpu("A", space.fault, VA)
+    outcome = run(m.world).outcome
+    assert outcome.kind == "wait-under-lock"
+    assert "flt_noram1" in outcome.message
 
 
 @fact(

@@ -1,7 +1,7 @@
 """Memory objects and their pagers."""
 
 import pytest
-from worlds import Steered, alone, at_end, boot, panics, search, stuck
+from worlds import Steered, alone, at_end, boot, panics, run, search, stuck
 
 from kmodel.vm.object import EIO, ObjectPage
 
@@ -86,6 +86,21 @@ def test_without_memory_it_waits_and_looks_again():
         assert [f["why"] for _, e, f in steered.events if e == "page.wait"] == ["uvn_getpage"]
         steered.go("G", "A")
     assert uobj.memq[0].busy
+
+
+def test_a_pager_that_waits_for_memory_with_the_object_locked_is_found(monkeypatch):
+    """Planted: vmobjlock is kept over the wait."""
+    m, uobj = made(npages=24)
+    m.physmem.take(m.physmem.nfree() - 3)
+
+    async def keep(self):
+        pass
+
+    monkeypatch.setattr(type(uobj.vmobjlock), "exit", keep)
+    m.cpu("A", get, uobj, 0)
+    outcome = run(m.world).outcome
+    assert outcome.kind == "wait-under-lock"
+    assert "uvn_getpage" in outcome.message
 
 
 def test_a_busy_page_that_is_flushed_is_freed_when_it_is_let_go():

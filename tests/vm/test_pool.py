@@ -152,10 +152,6 @@ def test_the_hard_limit_fails_nowait_and_makes_waitok_wait():
 
 
 @fact(
-    "A NULL from the vp pool has five causes: pages, entry, map lock, range, header",
-    "uvm_km.c 1.157, uvm_map.c 1.346",
-)
-@fact(
     "At the hard limit PR_LIMITFAIL fails a WAITOK get too, and that is counted",
     "subr_pool.c 1.242 pool_get",
 )
@@ -175,6 +171,10 @@ def test_limitfail_waits_for_all_else():
     assert pool.fails.nfail == 0
 
 
+@fact(
+    "A NULL from the vp pool may be for want of pages, of a map entry, of a range or of a header",
+    "uvm_km.c 1.157 km_alloc, uvm_map.c 1.346 uvm_map, subr_pool.c 1.242 pool_p_alloc",
+)
 @pytest.mark.parametrize(
     ("cause", "params"),
     [
@@ -193,6 +193,10 @@ def test_each_cause_of_an_empty_vp_pool_is_told_apart(cause, params):
     assert (vp_pool.fails.nfail, getattr(vp_pool.fails, cause.name.lower())) == (1, 1)
 
 
+@fact(
+    "A NULL from the vp pool may be for the refused lock of kernel_map alone",
+    "uvm_km.c 1.157 km_alloc, uvm_map.c 1.346 vm_map_lock_try",
+)
 def test_a_refused_map_lock_is_a_cause_of_its_own():
     """With memory and addresses to spare the held kernel map alone makes NOWAIT fail."""
     m = boot()
