@@ -3,7 +3,7 @@
 The floors; a module imports only lower ones:
 
     0  point recorder shared table world      giving up the CPU; state that the engine sees
-       untracked event panic param            what is refused; what can happen; rules; sizes
+       untracked remembered event panic param what is refused; what can happen; rules; sizes
     1  sync/                                  channels, mutexes, sleeping locks, witness
     2  vm/                                    pages, kernel memory, pools, maps, amaps
     3  pmap/                                  page tables: enter (never sleeps), populate (may)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 ROOMS: Final = (
-    *("point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"),
+    *("point", "recorder", "shared", "table", "world", "event", "panic", "param"),
+    *("untracked", "remembered"),
     *("sync", "vm", "pmap", "fault", "uvmfault", "vmspace", "fixes", "pagedaemon"),
     *("allocation", "boot", "leak", "properties", "machine"),
 )

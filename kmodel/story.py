@@ -140,10 +140,20 @@ def load(name: str) -> Scenario:
     elif name.endswith(".py") or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise UsageError(f"No scenario file {name}: there is no such file.")
+            raise UsageError(_missing(name, path))
     else:
         raise UsageError(f"No scenario {name!r}.{did_you_mean(name, names())}")
     return _read(name, path)
+
+
+def _missing(name: str, path: Path) -> str:
+    said = f"No scenario file {name}: there is no such file."
+    if ".kmodel" not in path.parts or path.is_absolute():
+        return said
+    return (
+        f"{said} Looked for in {Path.cwd()}: go to the folder where 'kmodel fuzz' ran, or bring "
+        "along the file that it wrote there."
+    )
 
 
 def _read(name: str, path: Path) -> Scenario:

@@ -20,27 +20,31 @@ import pathlib
 import re
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 
 from kmodel import shared
+from kmodel.remembered import Remembered
 from kmodel.table import Table
-from kmodel.world import ScenarioError, World
+from kmodel.world import Check, ScenarioError, World
 
 
 class Unseen:
-    """Attributes of the classes and functions that tasks can reach, as they were: what a run
-    sets there no engine sees."""
+    """Attributes of the classes and functions that tasks can reach, and what checks could
+    remember, as they were: what a run sets there no engine sees."""
 
-    def __init__(self) -> None:
+    def __init__(self, checks: Iterable[Check] = ()) -> None:
         self.before: list[tuple[str, Any, dict[str, Any]]] = []
+        self.remembered = Remembered(checks)
 
     def watch(self, name: str, thing: Any) -> None:
         self.before.append((name, thing, dict(vars(thing))))
 
     def refuse_changed(self) -> None:
         """Raise ``ScenarioError`` if one of them is not what it was."""
+        self.remembered.refuse_changed()
         for name, thing, before in self.before:
             now = dict(vars(thing))
             for key in {*now, *before}:
@@ -65,7 +69,7 @@ def refuse_untracked(world: World) -> Unseen:
             for name, value in thing.__dict__.items():
                 if kinds.get(name, "const") == "const" and not name.startswith("_"):
                     _walk(value, f"{type(thing).__name__}.{name}", seen)
-    found = Unseen()
+    found = Unseen(world.checks)
     for thing in _REACHED:
         found.watch(thing.__name__, thing)
     _REACHED.clear()

@@ -12,7 +12,10 @@ import kmodel
 
 ROOT = Path(kmodel.__file__).parent
 
-FLOOR0 = {"point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"}
+FLOOR0 = {
+    *("point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"),
+    "remembered",
+}
 FLOOR6 = {
     "log",
     "case",

@@ -20,6 +20,13 @@ STORY: Final = 60
 BEGINNING: Final = 15
 
 
+def under_way(campaign: Campaign, seconds: float) -> str:
+    """``1 failure; pool, making smaller; 312 examples (41/s), ...``: what a narrow terminal cuts
+    off is the least of it."""
+    done, _, failures = rates(campaign, seconds).rpartition(", ")
+    return f"{failures}; {campaign.doing}; {done}"
+
+
 def rates(campaign: Campaign, seconds: float) -> str:
     """``312 examples (41/s), 80,112 steps (9,980/s), 61,001 states, 1 failure``."""
     done = campaign.tallies.values()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from kmodel.cli.amount import Amount
-from kmodel.cli.failures import rates
+from kmodel.cli.failures import under_way
 from kmodel.cli.options import as_json, print_json
 from kmodel.cli.progress import EVERY
 
@@ -50,6 +50,12 @@ STORE: Final = ".kmodel/fuzz"
     help="Where failures are stored.",
 )
 @click.option("--database", metavar="URL", help="A Redis server to share them: redis://host:6379/0")
+@click.option(
+    "--known",
+    multiple=True,
+    metavar="NAME",
+    help="A failure (its file's name without .py) that is told and does not count.",
+)
 @as_json
 def fuzz(
     targets: tuple[str, ...],
@@ -60,6 +66,7 @@ def fuzz(
     replay: bool,
     store: str,
     database: str | None,
+    known: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Make up workloads, run each in every order that matters, shrink what breaks.
@@ -68,15 +75,16 @@ def fuzz(
     TARGET is one of these; without one all share the budget:
       locks  mutexes, sleeping locks, channels     kmap  km_alloc over kernel_map
       pool   pool_get and pool_put, limits         pmap  page tables against a plain dict
-      vm     the whole machine, with any fix
+      vm     the whole machine, with any fix       fork   parent and child, copy on write
 
     Each example is a machine, operations for a few CPUs, and at times what goes wrong: an
     allocation fails, a lock's holder is slow, an interrupt arrives, a thread is killed asleep.
     A search runs it in every order with few preemptions and holds it against what the
     operations do one at a time. What breaks is made smaller, and stored at once: a file that is
     a pytest test and a scenario, a log, a token. The same seed and number of examples find
-    the same. Exit status: 1 found, 0 nothing found (no proof), 2 a target is wrong, 3 a
-    target is not deterministic, 130 Ctrl-C (which keeps everything).
+    the same. Exit status: 1 found, 0 nothing found (no proof), or nothing but what is
+    --known, 2 a target is wrong, 3 a target is not deterministic, 130 Ctrl-C (which keeps
+    everything).
 
     \b
     Examples:
@@ -93,7 +101,7 @@ def fuzz(
     chosen = [target.load(name) for name in dict.fromkeys(targets or target.names())]
     if examples is None and minutes is None:
         examples, minutes = PROFILES[profile]
-    _refuse(examples, replay)
+    _refuse(examples, replay, store, database)
     stored = Stored(f"{store}/examples", database)
     report = Report(Path(store))
     campaign = Campaign(chosen, seed, examples, minutes, stored, replay)
@@ -104,24 +112,36 @@ def fuzz(
     if as_json:
         print_json(document(campaign, report, profile))
     else:
-        click.echo("\n".join(report.end(campaign)))
-    sys.exit(status(campaign))
+        click.echo("\n".join([*report.end(campaign), *_told_of_known(campaign, known)]))
+    sys.exit(status(campaign, known))
 
 
-def _refuse(examples: int | None, replay: bool) -> None:
+def _refuse(examples: int | None, replay: bool, store: str, database: str | None) -> None:
+    if examples == 0 and replay and not database and not Path(store, "examples").is_dir():
+        raise click.UsageError(
+            f"nothing is stored in {store}, so there is nothing to replay: give the folder that "
+            "an earlier 'kmodel fuzz' filled (--store), or leave --examples 0 out"
+        )
     if examples == 0 and not replay:
         raise click.UsageError(
             "--examples 0 runs nothing: give more, or --replay for what is stored"
         )
 
 
-def status(campaign: Campaign) -> int:
+def status(campaign: Campaign, known: tuple[str, ...] = ()) -> int:
     if campaign.interrupted:
         return 130
-    if campaign.failures:
+    if any(one.name not in known for one in campaign.failures):
         return 1
     kinds = {one.kind for one in campaign.troubles}
     return 3 if "nondeterminism" in kinds else 2 if kinds else 0
+
+
+def _told_of_known(campaign: Campaign, known: tuple[str, ...]) -> list[str]:
+    """What was found and does not count, and what was named and not found."""
+    found = {one.name for one in campaign.failures}
+    lines = [f"known, so not counted: {name}" for name in known if name in found]
+    return [*lines, *(f"known, and not found this time: {n}" for n in known if n not in found)]
 
 
 class Line:
@@ -135,7 +155,7 @@ class Line:
         now = time.monotonic()
         if self.on and now >= self._due:
             self._due = now + EVERY
-            self._write(rates(campaign, now - self._began))
+            self._write(under_way(campaign, now - self._began))
 
     def aside(self, tell: Callable[[], None]) -> None:
         """Let something be said beside it."""

@@ -7,6 +7,8 @@ step since then took a lock that was released after it (see ``kmodel.explore.rac
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -14,6 +16,8 @@ import attrs
 from kmodel.explore.execution import Execution
 from kmodel.explore.moment import held_by
 from kmodel.explore.tree import spans_of
+from kmodel.recorder import Recorder
+from kmodel.table import Table
 from kmodel.world import World
 
 Span = tuple[int, int, frozenset[int]]
@@ -42,39 +46,99 @@ def conflict(world: World, schedule: bytes) -> tuple[Access, Access] | None:
     """The last two conflicting accesses of ``schedule`` that no lock orders. ``world`` is
     a fresh one, and is used up."""
     steps = _touched(world, schedule)
-    return _before(world, steps, len(steps) - 1)
+    last = [pair for pair in _conflicts(steps) if pair[2] == len(steps) - 1]
+    return _accesses(world, steps, max(last, key=itemgetter(0))) if last else None
+
+
+def raced(world: World, schedule: bytes) -> tuple[Access, Access] | None:
+    """The first two accesses of one run, anywhere in it, that conflict and that no lock
+    orders. ``world`` is a fresh one, and is used up."""
+    steps = _touched(world, schedule)
+    first = next(_conflicts(steps), None)
+    return _accesses(world, steps, first) if first else None
 
 
 def races(world: World, schedule: bytes) -> bool:
-    """Are there two accesses anywhere in ``schedule`` of which ``conflict`` would tell?
-    ``world`` is a fresh one, and is used up."""
-    steps = _touched(world, schedule)
-    return any(_before(world, steps, second) for second in range(len(steps)))
+    """Are there two accesses anywhere in ``schedule`` of which ``raced`` would tell? ``world``
+    is a fresh one, and is used up."""
+    return raced(world, schedule) is not None
 
 
-def _before(world: World, steps: list[_Touched], second: int) -> tuple[Access, Access] | None:
-    """An access of another task's last step before ``second`` that races with one of it."""
-    seen = {steps[second].task} if steps else set()
-    for first in range(second - 1, -1, -1):
-        if steps[first].task in seen:
-            continue
-        seen.add(steps[first].task)
-        for reads, writes, released in steps[first].spans:
-            if any(step.taken & released for step in steps[first + 1 : second + 1]):
+@attrs.frozen
+class Touch:
+    """``location`` is read, or written, and ``value`` is what was found or left there."""
+
+    location: str
+    writes: bool
+    value: Any
+
+
+def touches(world: World, schedule: bytes, of: Callable[[Any], bool]) -> list[list[Touch]]:
+    """What each step of ``schedule`` read and then wrote of the objects that ``of`` is true
+    for, operations (whose events say so) and what nobody writes left out. ``world`` is a
+    fresh one, and is used up."""
+    mine = [thing for thing in world.objects if of(thing)]
+    found: list[list[Touch]] = []
+
+    def look(recorder: Recorder) -> None:
+        where = {at for thing in mine for at in _places(thing)} - recorder.atomic - recorder.hidden
+        names, values = recorder.names, recorder.values
+        both = [(recorder.read, False), (recorder.wrote, True)]
+        found.append(
+            [
+                Touch(names[at], writes, values[code])
+                for codes, writes in both
+                for at, code in codes.items()
+                if at in where
+            ]
+        )
+
+    _touched(world, schedule, look)
+    changing = {one.location for step in found for one in step if one.writes}
+    return [[one for one in step if one.location in changing] for step in found]
+
+
+def _places(thing: Any) -> Iterable[int]:
+    """The locations of a recorded object, or of a table."""
+    if isinstance(thing, Table):
+        return range(thing._first, thing._first + len(thing))
+    return thing._place.values()  # type: ignore[no-any-return]
+
+
+def _conflicts(steps: list[_Touched]) -> Iterator[tuple[int, Span, int, Span]]:
+    """Each access of a step that conflicts with one in the last step of another task, and
+    where: number and span of the one, of the other."""
+    still: dict[int, tuple[int, list[Span]]] = {}
+    for second, step in enumerate(steps):
+        for task, (first, spans) in still.items():
+            if task == step.task:
                 continue
-            for span in steps[second].spans:
-                both = (writes & (span[0] | span[1])) | (reads & span[1])
-                if both:
-                    bit = both & -both
-                    one = (reads, writes, released)
-                    return (
-                        _access(world, steps, first, one, bit),
-                        _access(world, steps, second, span, bit),
-                    )
-    return None
+            spans = [span for span in spans if not step.taken & span[2]]
+            still[task] = first, spans
+            for one in spans:
+                for other in step.spans:
+                    if _both(one, other):
+                        yield first, one, second, other
+        still[step.task] = second, list(step.spans)
 
 
-def _touched(world: World, schedule: bytes) -> list[_Touched]:
+def _both(one: Span, other: Span) -> int:
+    """The locations that both touch and one of them writes."""
+    return (one[1] & (other[0] | other[1])) | (one[0] & other[1])
+
+
+def _accesses(
+    world: World, steps: list[_Touched], pair: tuple[int, Span, int, Span]
+) -> tuple[Access, Access]:
+    first, one, second, other = pair
+    bit = _both(one, other) & -_both(one, other)
+    return _access(world, steps, first, one, bit), _access(world, steps, second, other, bit)
+
+
+def _touched(
+    world: World, schedule: bytes, look: Callable[[Recorder], None] | None = None
+) -> list[_Touched]:
+    """``look`` is called after each step, while the record of it is fresh."""
     execution = Execution(world)
     recorder = world.record()
     found = []
@@ -84,6 +148,8 @@ def _touched(world: World, schedule: bytes) -> list[_Touched]:
             things = (op[1], *op[2]) if op else ()
             recorder.begin()
             execution.step(task)
+            if look:
+                look(recorder)
             spans = spans_of(recorder)
             taken = frozenset(t._oid for t in things if getattr(t, "_oid", -1) >= 0)
             held = held_by(world.tasks[task], world)

@@ -21,7 +21,7 @@ from kmodel.explore.graph import Graph, Search, Violation
 from kmodel.explore.lasso import easiest
 from kmodel.explore.liveness import Hang, Liveness
 from kmodel.explore.order import LockOrder
-from kmodel.explore.race import races
+from kmodel.explore.race import RACE, races
 from kmodel.explore.tree import Predicate
 from kmodel.world import tested
 
@@ -148,7 +148,7 @@ class Judgement:
         return [
             self._with_stem(
                 Found(
-                    kind="data-race",
+                    kind=RACE,
                     property=RACE_FREE,
                     message=race.message(self.names),
                     culprits=(race.location, self.names[race.first], self.names[race.second]),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import attrs
 
@@ -24,6 +25,8 @@ from kmodel.explore.graph import Graph
 from kmodel.explore.tree import Leaf
 
 Locks = frozenset[int]
+RACE: Final = "data-race"
+"""The kind."""
 
 
 @attrs.frozen
@@ -38,10 +41,14 @@ class Race:
     second: int
 
     def message(self, names: list[str]) -> str:
-        return (
-            f"{names[self.first]} and {names[self.second]} touch {self.location} with nothing "
-            "to order them, and one of them writes it"
-        )
+        return race_message(names[self.first], names[self.second], self.location)
+
+
+def race_message(one: str, other: str, location: str) -> str:
+    """A race in words: who, and what they touch."""
+    return (
+        f"{one} and {other} touch {location} with nothing to order them, and one of them writes it"
+    )
 
 
 def races(graph: Graph, most: int = 16, order: Iterable[Component] | None = None) -> list[Race]:

@@ -9,26 +9,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import get_args
+from typing import Final, get_args
 
 import attrs
 
+from kmodel.explore.access import raced
 from kmodel.explore.bounded import Bounded, Kind
 from kmodel.explore.drive import Tick, drive, recheck
 from kmodel.explore.execution import Execution, Observer, Outcome, run
 from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits, Order, Search
-from kmodel.explore.judgement import FAIR, Judgement
+from kmodel.explore.judgement import ENDS, FAIR, RACE_FREE, Judgement
 from kmodel.explore.purity import building, pure
+from kmodel.explore.race import RACE, race_message
 from kmodel.explore.recipe import NAMES, recipe
 from kmodel.explore.snapshot import snapshot
 from kmodel.explore.symmetry import up_to_symmetry
 from kmodel.explore.traces import Traced, Traces, next_new
 from kmodel.explore.tree import Divergence
 from kmodel.explore.within import WithinBound
+from kmodel.remembered import Remembered
 from kmodel.world import World
 
 Build = Callable[[World], None]
+NO_CHECK: Final = (ENDS, "no panic", RACE_FREE, "lock order")
+"""Properties that every world is held to; all others are names of its checks."""
 
 
 @attrs.frozen
@@ -89,7 +94,10 @@ class Result:
 
     def __str__(self) -> str:
         """For people: the verdict, the schedule that shows it, and how much was covered."""
-        lines = [self.verdict + (f": {self.kind}" if self.kind else ""), f"  {self.message}"]
+        worst = self.found[0].property if self.found else ""
+        check = "" if worst in ("", *NO_CHECK) else f"check {worst!r}: "
+        kind = f": {self.kind}" if self.kind else ""
+        lines = [self.verdict + kind, f"  {check}{self.message}"]
         if self.verdict == "violated" and self.schedule is not None:
             who = ", ".join(f"{number} is {name}" for number, name in enumerate(self.tasks))
             lines.append(f"  schedule: {self.schedule} ({who})")
@@ -188,6 +196,11 @@ def _fresh(build: Build) -> Callable[[], World]:
     return make
 
 
+def fresh(build: Build) -> World:
+    """The world that ``build`` makes, as it is before a run."""
+    return _fresh(build)()
+
+
 def _check(fresh: Callable[[], World], found: Found) -> None:
     """Run what shows ``found`` on unrecorded objects: it must be possible, and its loop close.
     No check is asked: the way to one thing that breaks may lead past another."""
@@ -205,7 +218,11 @@ def replay(build: Build, schedule: Schedule | str, observer: Observer | None = N
     if isinstance(schedule, str):
         schedule = Schedule.parse(schedule)
     with pure():
-        return _run(_fresh(build)(), schedule, observer)
+        world = _fresh(build)()
+        remembered = Remembered(world.checks)
+        outcome = _run(world, schedule, observer)
+        remembered.refuse_changed()
+    return outcome
 
 
 def _run(
@@ -226,6 +243,26 @@ def _run(
         execution.close()
     assert execution.outcome is not None
     return execution.outcome
+
+
+def race_in(build: Build, schedule: Schedule) -> tuple[Outcome, Schedule] | None:
+    """The first data race of one run (its loop taken once), as an outcome and the run that
+    ends with it. Of other runs it says nothing."""
+    with pure():
+        return race_of(_fresh(build)(), schedule.steps + schedule.loop)
+
+
+def race_of(world: World, steps: bytes) -> tuple[Outcome, Schedule] | None:
+    """``race_in``, with a fresh ``world``, which is used up."""
+    found = raced(world, steps)
+    if found is None:
+        return None
+    one, other = found
+    names = [task.name for task in world.tasks]
+    message = race_message(names[one.task], names[other.task], one.location)
+    culprits = (one.location, names[one.task], names[other.task])
+    length = other.step + 1
+    return Outcome(RACE, length, message, RACE_FREE, culprits), Schedule(steps[:length])
 
 
 def _follow(execution: Execution, steps: bytes) -> None:
@@ -256,27 +293,37 @@ def sample(
     runs: int = 1000,
     seed: int = 0,
     max_steps: int = 20_000,
+    races: bool = False,
 ) -> Sample:
     """So many runs with ``strategy`` (random, pct, pos, fair, round-robin); run N has seed
-    ``seed + N``. A run that is not over after ``max_steps`` counts as ``limit``."""
+    ``seed + N``. A run that is not over after ``max_steps`` counts as ``limit``. With
+    ``races`` each is looked through for data races, until one is found."""
     _refuse(runs=runs, max_steps=max_steps, seed=seed)
     if strategy not in NAMES:
         raise ValueError(f"strategy must be one of {', '.join(NAMES)}, not {strategy!r}")
     fresh, recipes, traces = _fresh(build), recipe(strategy), Traces()
     ended: Counter[str] = Counter()
     broken: dict[str, tuple[Outcome, Schedule]] = {}
-    numbers = []
+    numbers: list[int] = []
     with pure():
         for number in range(seed, seed + runs):
-            execution = Execution(fresh(), checks=True)
+            world = fresh()
+            remembered = None if numbers else Remembered(world.checks)
+            execution = Execution(world, checks=True)
             chosen = recipes.strategy(number)
             traced = Traced(chosen, traces)
             outcome = run(execution, traced, max_steps)
+            if remembered:  # only of the first run: one that changes things does so in each
+                remembered.refuse_changed()
             recipes.learn(chosen)
             numbers.append(traced.trace.number())
             ended[outcome.kind] += 1
             if outcome.kind not in ("done", "limit") and outcome.kind not in broken:
                 broken[outcome.kind] = outcome, Schedule(bytes(execution.choices))
+            if races and RACE not in broken:
+                race = race_of(fresh(), bytes(execution.choices))
+                if race is not None:
+                    broken[RACE] = race
     return Sample(
         runs=runs,
         ended=dict(ended),

@@ -71,6 +71,8 @@ class WithinBound(OfSafety):
     def conclude(self, judged: list[Found], holds: str) -> tuple[str, str | None, str]:
         """What is wrong, and which bound misses it; or how far nothing is."""
         verdict, kind, message = super().conclude(judged, holds)
+        if kind == "scenario-error":
+            return verdict, kind, message
         return verdict, kind, self._told(verdict, message)
 
     def _told(self, verdict: str, message: str) -> str:

@@ -61,6 +61,7 @@ class Campaign:
     gone: list[Workload] = attrs.field(factory=list)
     interrupted: bool = False
     seconds: float = 0.0
+    doing: str = ""
     _budget: Budget = attrs.field(init=False)
     _until: float | None = None
     _asked_to_stop: Callable[[], bool] = lambda: False
@@ -107,8 +108,8 @@ class Campaign:
                 if self._budget.over():
                     return
                 before = len(self.failures)
-                with self._timed(target):
-                    judged = self._judged(target, workload, frozenset())
+                with self._timed(target, "what is stored"):
+                    judged = self._judged_again(target, workload)
                 if judged is None:
                     break
                 self._note(target, workload, judged)
@@ -118,6 +119,15 @@ class Campaign:
                 self._listen()
                 self._reduce_from(before)
 
+    def _judged_again(self, target: Target, workload: Workload) -> Judged | None:
+        """Past what is known already, which may hide what it was stored for; if there is
+        nothing else, with that."""
+        known = self._known(target)
+        judged = self._judged(target, workload, known)
+        if known and judged is not None and not judged.shown:
+            return self._judged(target, workload, frozenset())
+        return judged
+
     def _turn(self, target: Target, examples: int, seconds: float | None) -> None:
         """Some examples; fewer if one shows a new bug. What is new is then made smaller."""
         before, tally = len(self.failures), self.tallies[target.name]
@@ -126,7 +136,7 @@ class Campaign:
         self._until = None if seconds is None else self._budget.passed() + seconds
         self._new.clear()
         self._in_a_row = 0
-        with self._timed(target):
+        with self._timed(target, "searching"):
             number = self.seed * 1_000_003 + tally.turns
             try:
                 draw(target, number, examples, partial(self._example, target))
@@ -139,7 +149,8 @@ class Campaign:
         gc.collect()
 
     @contextmanager
-    def _timed(self, target: Target) -> Iterator[Tally]:
+    def _timed(self, target: Target, doing: str) -> Iterator[Tally]:
+        self.doing = f"{target.name}, {doing}"
         tally, began = self.tallies[target.name], time.monotonic()
         try:
             yield tally
@@ -219,7 +230,10 @@ class Campaign:
         first."""
         target, began = failure.target, time.monotonic()
         try:
-            with self._timed(target) as tally, self._troubles(target, failure.workload):
+            with (
+                self._timed(target, "making smaller") as tally,
+                self._troubles(target, failure.workload),
+            ):
                 for less in reducing(target, failure.workload, failure.shown, failure.known):
                     failure.so_far = less
                     self._listen()

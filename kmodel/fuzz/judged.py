@@ -151,8 +151,9 @@ def as_searched(signature: Signature) -> Signature:
 
 
 def by(cause: str, signature: Signature) -> Signature:
-    """A hang of another cause is another bug, wherever it waits."""
-    return attrs.evolve(signature, message=cause) if cause else signature
+    """A hang of another cause is another bug, and one of the same cause is the same, wherever it
+    waits."""
+    return attrs.evolve(signature, message=cause, places=()) if cause else signature
 
 
 def wide(signature: Signature) -> Signature:

@@ -14,7 +14,8 @@ from kmodel.explore.result import Build, Schedule
 from kmodel.fuzz.judged import Shown, judge
 from kmodel.fuzz.target import load
 from kmodel.fuzz.workload import Workload
-from kmodel.testing.checked import CHOSEN, again
+from kmodel.testing.checked import again
+from kmodel.testing.chosen import CHOSEN
 from kmodel.testing.failed import Broken, Undecided, run_lines, told
 from kmodel.world import World
 

@@ -100,7 +100,7 @@ def _redis(url: str) -> ExampleDatabase:
     """A server that answers. ``UsageError`` says what is missing."""
     try:
         from hypothesis.extra.redis import RedisExampleDatabase
-        from redis import Redis, RedisError
+        from redis import Redis, RedisError, exceptions
     except ImportError as error:
         raise UsageError(
             f"--database needs the library 'redis' ({error}): pip install 'kmodel[redis]'"
@@ -112,6 +112,16 @@ def _redis(url: str) -> ExampleDatabase:
     except ValueError as error:
         raise UsageError(
             f"--database {told}: {error}. It looks like redis://localhost:6379/0."
+        ) from error
+    except (
+        exceptions.AuthenticationError,
+        exceptions.AuthorizationError,
+        exceptions.BusyLoadingError,
+        exceptions.ResponseError,
+    ) as error:
+        raise UsageError(
+            f"--database {told}: the server there answers: {error}. The address is "
+            "redis://USER:PASSWORD@HOST:PORT/NUMBER, what is not needed left out."
         ) from error
     except (RedisError, OSError) as error:
         raise UsageError(

@@ -43,7 +43,8 @@ class Target:
     """``build`` may return a ``Why``: a hang whose cause it names is a finding of its own, and
     once it is found the search goes on past it, so that it hides no other.
 
-    ``operations``: name -> the choices of each argument. ``params``: name -> choices.
+    ``operations``: name -> the choices of each argument. ``params``: name -> choices; of those
+    that came ``later`` an older workload knows nothing.
     ``fails``: (allocator, cause) that may be injected, once or (``lasting``) from then on,
     where nothing waits for it to get better. ``mishaps`` are what can befall its CPUs. ``cpus``
     and ``most`` bound the workload, ``preemptions`` and ``states`` the search of its schedules."""
@@ -53,6 +54,7 @@ class Target:
     build: Callable[[World, Workload], Why | None]
     operations: Mapping[str, tuple[Choices, ...]]
     params: Mapping[str, Choices]
+    later: tuple[str, ...] = ()
     fails: tuple[tuple[str, str], ...] = ()
     lasting: bool = True
     mishaps: tuple[str, ...] = tuple(MISHAPS)
@@ -73,7 +75,8 @@ class Target:
             choices = self.operations.get(one.name)
             if choices is None or len(choices) != len(one.args):
                 raise UsageError(f"target {self.name} has no operation {one}")
-        if tuple(name for name, _ in workload.params) != tuple(self.params):
+        named = [name for name, _ in workload.params]
+        if named != [name for name in self.params if name in named or name not in self.later]:
             raise UsageError(f"target {self.name} has the parameters {', '.join(self.params)}")
         if not workload.operations:
             raise UsageError("a workload needs at least one operation")
@@ -124,7 +127,9 @@ def _befalling(random: Random, target: Target, cpus: int) -> Iterator[Injected]:
 def names() -> list[str]:
     """Every target there is, the floors of the model from the ground up."""
     found = [module.name for module in pkgutil.iter_modules(targets.__path__)]
-    order = {name: rank for rank, name in enumerate(("locks", "pool", "kmap", "pmap", "vm"))}
+    order = {
+        name: rank for rank, name in enumerate(("locks", "pool", "kmap", "pmap", "vm", "fork"))
+    }
     return sorted(found, key=lambda name: (order.get(name, len(order)), name))
 
 

@@ -84,8 +84,9 @@ class Workload:
             tuple(Injected(*one) for one in injected),
         )
 
-    def param(self, name: str) -> Any:
-        return dict(self.params)[name]
+    def param(self, name: str, older: Plain = None) -> Any:
+        """``older`` is what holds of a workload from before there was this parameter."""
+        return dict(self.params).get(name, older)
 
     @property
     def cpus(self) -> tuple[int, ...]:

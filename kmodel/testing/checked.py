@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final, get_type_hints
 
 import attrs
 
 from kmodel import fixes
 from kmodel.explore.absent import LEFT_OUT
-from kmodel.explore.result import Build, Result, Sample, Schedule, sample, search
+from kmodel.explore.result import Build, Result, Sample, Schedule, race_in, sample, search
+from kmodel.explore.severity import severity
 from kmodel.explore.tree import Divergence
 from kmodel.machine import Machine
 from kmodel.param import KernelParams
+from kmodel.settings import UsageError, did_you_mean, structure
 from kmodel.story import Parameter
+from kmodel.testing.chosen import A_LOOK, CHOSEN
 from kmodel.testing.failed import Broken, Undecided, run_lines, told, told_apart, wrong
 from kmodel.world import ScenarioError, World
 
@@ -28,26 +31,11 @@ Function = Callable[..., Any]
 BARE: Final = ("world", "w")
 BOOTED: Final = ("machine", "m")
 """What a first parameter without an annotation is called."""
-A_LOOK: Final = 200
-"""States that are searched before runs are sampled: plain runs cannot tell that a check writes,
-or that tasks share what is not seen."""
+A_SAMPLE: Final = 20
+"""Runs that are looked through for a data race where a search was too large to judge it."""
 MORE: Final = (
     "Give it more: seconds=..., states=...; or less to do: preemptions=2, or runs=1000 to sample."
 )
-
-
-@attrs.define
-class Chosen:
-    """What the command line asks of every check. ``seconds`` of a search, ``runs`` (and then
-    ``seed``) to sample instead, a schedule to ``replay``."""
-
-    seconds: float = 10.0
-    runs: int | None = None
-    seed: int = 0
-    replay: str | None = None
-
-
-CHOSEN = Chosen()
 
 
 def check(
@@ -73,21 +61,23 @@ def check(
         def test(owner: tuple[Any, ...], given: dict[str, Any]) -> None:
             __tracebackhide__ = True
             bound = function.__get__(owner[0]) if owner else function
-            build = _builder(bound, given, fix, dict(params or {}))
             taken = CHOSEN.runs or runs
+            limits: dict[str, Any] = {"preemptions": preemptions, "delays": delays}
+            limits |= {"states": states, "seconds": seconds or CHOSEN.seconds}
 
             def judge() -> None:
                 __tracebackhide__ = True
+                build = _builder(bound, given, fix, dict(params or {}))
+                searched = partial(search, build, **limits)
                 if CHOSEN.replay is not None:
-                    again(build, CHOSEN.replay)
+                    again(build, CHOSEN.replay, searched)
                 elif taken is not None:
-                    search(build, preemptions=0, states=A_LOOK)
-                    made = sample(build, strategy=strategy, runs=taken, seed=CHOSEN.seed)
-                    _judge_sample(build, made)
+                    look = search(build, states=A_LOOK)
+                    chosen: dict[str, Any] = {"strategy": strategy, "seed": CHOSEN.seed}
+                    _judge_sample(build, sample(build, runs=taken, races=True, **chosen))
+                    _judge(build, look, whole=False)
                 else:
-                    limits: dict[str, Any] = {"states": states}
-                    limits["seconds"] = seconds or CHOSEN.seconds
-                    _judge(build, search(build, preemptions=preemptions, delays=delays, **limits))
+                    _judge(build, searched())
 
             told_apart(judge)
 
@@ -149,13 +139,14 @@ def _takes(function: Function) -> type | None:
 
 def _builder(function: Function, given: dict[str, Any], fix: str, params: dict[str, Any]) -> Build:
     taken = _takes(function)
+    kernel = _kernel(function, taken, fix, params)
     for one in inspect.signature(function).parameters.values():
         if isinstance(one.default, Parameter):
             given = {one.name: one.default.default, **given}
 
     def build(world: World) -> None:
         if taken is Machine:
-            machine = Machine(KernelParams(**params), fixes.load(fix), world)
+            machine = Machine(kernel, fixes.load(fix), world)
             _built(function, (machine,), given)
             machine.finish()
             return
@@ -164,6 +155,28 @@ def _builder(function: Function, given: dict[str, Any], fix: str, params: dict[s
             _put(world, function, made)
 
     return build
+
+
+def _kernel(
+    function: Function, taken: type | None, fix: str, params: dict[str, Any]
+) -> KernelParams:
+    """What ``params`` say of the machine. ``ScenarioError`` for what there is not."""
+    if params and taken is not Machine:
+        raise ScenarioError(
+            f"params= is for a function that takes a Machine, and {function.__name__} takes none: "
+            "write 'machine: Machine' first"
+        )
+    if fix not in fixes.names():
+        raise ScenarioError(f"no fix {fix!r}.{did_you_mean(fix, fixes.names())}")
+    try:
+        return structure(_Nothing, params)[1]
+    except UsageError as error:
+        raise ScenarioError(str(error)) from None
+
+
+@attrs.define
+class _Nothing:
+    """A test has no parameters of its own here: those are fixtures."""
 
 
 def _built(function: Function, first: tuple[Any, ...], given: dict[str, Any]) -> Any:
@@ -203,43 +216,58 @@ def _letter(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else f"T{number}"
 
 
-def _judge(build: Build, result: Result) -> None:
+def _judge(build: Build, result: Result, whole: bool = True) -> None:
+    """Fail as ``result`` says. Not ``whole``: it is a look, and what it leaves out is to be
+    sampled."""
     __tracebackhide__ = True
     if result.verdict == "violated":
         raise Broken(told(build, str(result), result.schedule, result.kind))
     if result.kind == "scenario-error":
         raise wrong("scenario-error", result.message)
-    if result.verdict == "inconclusive" and not result.within:
+    if whole and result.verdict == "inconclusive" and not result.within:
+        if result.kind is None:
+            _judge_sample(build, sample(build, runs=A_SAMPLE, races=True), whole=False)
         more = "" if result.kind else f"\n\n{MORE}"
         raise Undecided(f"{result}{more}")
 
 
-def _judge_sample(build: Build, taken: Sample) -> None:
+def _judge_sample(build: Build, taken: Sample, whole: bool = True) -> None:
+    """Fail as a run did. Not ``whole``: where none did it is somebody else's to say so."""
     __tracebackhide__ = True
-    for kind, (outcome, schedule) in taken.broken.items():
+    for kind in sorted(taken.broken, key=severity):
+        outcome, schedule = taken.broken[kind]
         if kind == "scenario-error":
             raise wrong(kind, outcome.message)
         if kind == LEFT_OUT:
             raise Undecided(outcome.message)
         raise Broken(told(build, f"{kind}: {outcome.message}", schedule, kind))
-    if not taken.ended.get("done"):
+    if whole and not taken.ended.get("done"):
         raise Undecided(f"none of {taken.runs} runs came to an end: nothing was seen")
 
 
-def again(build: Build, text: str) -> None:
-    """Show the run, and fail as it fails."""
+def again(build: Build, text: str, searched: Callable[[], Result] | None = None) -> None:
+    """Show the run, and fail as it fails: by how it ends, by a data race in it, or, where one
+    run shows nothing by itself, as the search that finds it (if there is one) says."""
     __tracebackhide__ = True
+    schedule = Schedule.parse(text)
     try:
-        lines, outcome = run_lines(build, Schedule.parse(text))
+        lines, outcome = run_lines(build, schedule)
     except Divergence as error:
         raise Undecided(
             f"the schedule is not one of this test as it is now: {error}. Leave --kmodel-replay "
             "out to search for what breaks it."
         ) from None
     print("\n".join(lines))
-    if outcome.kind == "loop":
-        raise Broken("the loop came back to where it began, so it can go round for ever")
     if outcome.kind == "scenario-error":
         raise wrong(outcome.kind, outcome.message)
-    if outcome.kind not in ("done", "open"):
+    if outcome.kind not in ("done", "open", "loop"):
         raise Broken(f"{outcome.kind}: {outcome.message}")
+    race = race_in(build, schedule)
+    if race is not None:
+        raise Broken(f"{race[0].kind}: {race[0].message}")
+    for found in searched().found if searched else ():
+        if found.judged and (found.stem, found.loop) == (schedule.steps, schedule.loop):
+            raise Broken(f"{found.kind}: {found.message}")
+    if outcome.kind == "loop":
+        raise Broken("the loop came back to where it began, so it can go round for ever")
+    print("this run breaks nothing; leave --kmodel-replay out to search them all")

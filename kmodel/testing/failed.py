@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from kmodel.explore.result import Build, Schedule, replay
+from kmodel.explore.access import touches
+from kmodel.explore.result import Build, Schedule, fresh, replay
 from kmodel.explore.signature import HANGS
 from kmodel.explore.tree import Divergence
 from kmodel.recorder import SharedStateError
+from kmodel.table import Table
 from kmodel.testing import plugin
 from kmodel.world import ScenarioError, World
 
@@ -21,7 +23,7 @@ LINES: Final = 40
 
 ORDER: Final = "witness.order"
 """For whoever looks for cycles in it; people read who takes what."""
-UNSHOWN: Final = (None, "data-race", *HANGS)
+UNSHOWN: Final = (None, "data-race", "lock-order", *HANGS)
 """What one run need not show by itself, as a panic or a broken check does."""
 
 
@@ -84,30 +86,67 @@ def told(
 
 def _replay_line(schedule: Schedule) -> str:
     """The command that runs it again, if pytest runs now."""
+    test = _test()
+    return f"\n\nreplay: pytest {test} --kmodel-replay '{schedule}'" if test else ""
+
+
+def again_line() -> str:
+    """The command for a test whose workload Hypothesis keeps, if pytest runs now."""
+    test = _test()
+    return f"\n\nagain: pytest {test} (Hypothesis tries what failed first)" if test else ""
+
+
+def _test() -> str:
+    """What runs now, quoted for a shell."""
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    if not test:
-        return ""
     quoted = plugin.called(test).replace("'", "'\"'\"'")
-    return f"\n\nreplay: pytest '{quoted}' --kmodel-replay '{schedule}'"
+    return f"'{quoted}'" if test else ""
 
 
 def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
-    """The run, step by step, and its outcome."""
+    """The run, step by step, with what its tasks read and wrote of the test's own; and its
+    outcome."""
     lines: list[str] = []
-    with World() as world:
-        build(world)
+    replay(build, schedule)  # it may be no schedule of this world
+    world = fresh(build)
     names = [task.name for task in world.tasks]
     width = max(map(len, names))
+    own = {id(thing) for thing in world.objects if _of_the_test(thing, world)}
+    touched = touches(world, schedule.steps + schedule.loop, lambda thing: id(thing) in own)
+    told, last = 0, -1
+
+    def upto(step: int) -> None:
+        """What was touched in the steps before."""
+        nonlocal told
+        for number in range(told, min(step, len(touched))):
+            who = names[(schedule.steps + schedule.loop)[number]]
+            for one in touched[number]:
+                value = getattr(one.value, "name", repr(one.value))
+                does = "writes" if one.writes else "reads"
+                lines.append(f"{number:6} {who:{width}} {does} {one.location}={value}")
+        told = max(told, step)
 
     def hear(step: int, task: int, cause: int | None, event: str, fields: dict[str, Any]) -> int:
+        nonlocal last
         if event == ORDER:
             return len(lines)
+        # a step is an operation, which is said first, and then the code up to the next point
+        upto(step + (step == last))
+        last = step
         if schedule.loop and step == len(schedule.steps) and f"{'':>6}loop:" not in lines:
             lines.append(f"{'':>6}loop:")
         said = {key: getattr(value, "name", value) for key, value in fields.items()}
-        told = " ".join(f"{key}={value}" for key, value in said.items() if value is not None)
-        lines.append(f"{step:6} {names[task]:{width}} {event} {told}".rstrip())
+        words = " ".join(f"{key}={value}" for key, value in said.items() if value is not None)
+        lines.append(f"{step:6} {names[task]:{width}} {event} {words}".rstrip())
         return len(lines)
 
     outcome = replay(build, schedule, hear)
+    upto(len(touched))
     return lines, outcome
+
+
+def _of_the_test(thing: Any, world: World) -> bool:
+    """Is it of the test's own? A table is, unless there is a kernel, which has many."""
+    if isinstance(thing, Table):
+        return not any(type(one).__module__.startswith("kmodel.vm.") for one in world.objects)
+    return not type(thing).__module__.startswith("kmodel.")

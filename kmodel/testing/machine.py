@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from operator import itemgetter
 from typing import Any, ClassVar, Final
 
@@ -22,17 +22,25 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from kmodel.explore.linear import Linear, Plain
 from kmodel.explore.result import Result, search
-from kmodel.testing.failed import Broken, Undecided, told, told_apart, wrong
+from kmodel.testing.chosen import CHOSEN, sampled
+from kmodel.testing.failed import Broken, Undecided, again_line, told, told_apart, wrong
 from kmodel.testing.smaller import Operation, smallest
 from kmodel.world import World
 
 MARK: Final = "_concurrent"
+NO_REPLAY: Final = (
+    "--kmodel-replay is for a test made with kmodel.check. This is a state machine, whose workload "
+    "Hypothesis makes up: call it without the option, and Hypothesis tries what failed first"
+)
 
 
-def concurrent(**arguments: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
+def concurrent(*bare: Any, **arguments: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
     """Mark an ``async`` static method as an operation that some CPU performs. It gets the
     object that ``make`` made and the drawn arguments: whole numbers, strings, truth values,
-    tuples. (Static, because CPUs may share nothing but what ``make`` makes.)"""
+    tuples. (Static, because CPUs may share nothing but what ``make`` makes.) Raises
+    ``TypeError`` for what is no such method, or arguments that are not its own."""
+    if bare:
+        raise TypeError("write @concurrent(), with parentheses and the arguments to draw by name")
 
     def mark(method: Any) -> Any:
         function = getattr(method, "__func__", method)
@@ -40,10 +48,31 @@ def concurrent(**arguments: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
             raise TypeError(
                 f"{function.__name__} is marked @concurrent: write it as @staticmethod async def"
             )
+        _refuse_arguments(function, arguments)
         setattr(function, MARK, arguments)
         return function
 
     return mark
+
+
+def _refuse_arguments(function: Any, arguments: dict[str, Any]) -> None:
+    """Raise ``TypeError`` for arguments to draw that ``function`` does not take, or does
+    take and nobody draws."""
+    takes = list(inspect.signature(function).parameters.values())[1:]
+    names = [one.name for one in takes if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+    wrong = [f"{name} is no strategy" for name, drawn in arguments.items() if not _draws(drawn)]
+    if len(names) == len(takes):
+        wrong += [f"it takes no {name!r}" for name in arguments if name not in names]
+    needed = [one.name for one in takes if one.default is one.empty and one.name in names]
+    wrong += [f"nothing draws its {name!r}" for name in needed if name not in arguments]
+    if "cpu" in arguments:
+        wrong.append("'cpu' is drawn for every operation: give yours another name")
+    if wrong:
+        raise TypeError(f"@concurrent {function.__name__}: {'; '.join(wrong)}")
+
+
+def _draws(thing: Any) -> bool:
+    return isinstance(thing, st.SearchStrategy)
 
 
 class ConcurrentStateMachine(RuleBasedStateMachine):
@@ -52,13 +81,14 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
     ``make()`` makes the shared objects, afresh for each run. ``initial`` and ``specify``
     are the sequential specification (none: only ``always``, ``finally_`` and that all can
     end are judged). ``cpus`` and ``most`` bound the workload, ``preemptions`` the schedules
-    (``None``: all), ``seconds`` and ``states`` each search.
+    (``None``: all), ``seconds`` (``None``: as ``--kmodel-profile`` says) and ``states`` each
+    search. ``--kmodel-runs`` samples the schedules of each workload instead.
     """
 
     cpus: ClassVar[int] = 2
     most: ClassVar[int] = 6
     preemptions: ClassVar[int | None] = 2
-    seconds: ClassVar[float] = 10.0
+    seconds: ClassVar[float | None] = None
     states: ClassVar[int] = 100_000
     initial: ClassVar[Plain] = None
 
@@ -86,21 +116,34 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
             arguments = getattr(function, MARK, None)
             if arguments is not None:
                 cls._operations = {**cls._operations, name: function}
-                setattr(cls, name, _queueing(name, arguments, cls.cpus))
-            elif inspect.iscoroutinefunction(_bare(function)):
+            elif name in cls._operations:
+                cls._operations = {key: one for key, one in cls._operations.items() if key != name}
+            if arguments is None and inspect.iscoroutinefunction(_bare(function)):
                 raise TypeError(
                     f"{cls.__name__}.{name} is async and not @concurrent: Hypothesis would never "
                     "await it. Mark it with @concurrent(...), or write it without async"
                 )
+        for name, function in cls._operations.items():
+            # inherited ones too: this class may have other cpus
+            setattr(cls, name, _queueing(name, getattr(function, MARK), cls.cpus))
 
     @classmethod
     @lru_cache
     def _to_test_case(cls) -> Any:
-        """Without Hypothesis' guesses at which lines explain a failure: they would be the
-        explorer's."""
+        """Whatever its settings: without Hypothesis' guesses at which lines explain a failure,
+        which would be the explorer's, and without its deadline of an example, which is a
+        search here."""
         made: Any = super()._to_test_case()
-        phases = [phase for phase in made.settings.phases if phase is not Phase.explain]
-        made.settings = settings(made.settings, phases=phases)
+        plain = made.runTest
+
+        @wraps(plain)
+        def run_test(self: Any) -> None:
+            __tracebackhide__ = True
+            phases = [phase for phase in self.settings.phases if phase is not Phase.explain]
+            self.settings = settings(self.settings, phases=phases, deadline=None)
+            plain(self)
+
+        made.runTest = run_test
         return made
 
     _operations: ClassVar[dict[str, Any]] = {}
@@ -119,6 +162,8 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
         if not self.workload:
             return
         __tracebackhide__ = True
+        if CHOSEN.replay is not None:
+            raise Undecided(NO_REPLAY)
 
         def judge() -> None:
             __tracebackhide__ = True
@@ -127,13 +172,12 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
         told_apart(judge)
 
     def searched(self, workload: list[Operation]) -> Result:
-        """What the schedules of ``workload`` show."""
-        return search(
-            partial(self.build, workload=workload),
-            preemptions=self.preemptions,
-            seconds=self.seconds,
-            states=self.states,
-        )
+        """What the schedules of ``workload``, or as many as are to be sampled, show."""
+        build, seconds = partial(self.build, workload=workload), self.seconds or CHOSEN.seconds
+        if CHOSEN.runs is not None:
+            return sampled(build, CHOSEN.runs, CHOSEN.seed)
+        limits: dict[str, Any] = {"seconds": seconds, "states": self.states}
+        return search(build, preemptions=self.preemptions, **limits)
 
     def judge(self, result: Result) -> None:
         __tracebackhide__ = True
@@ -155,7 +199,8 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
         ]
         said = "\n".join([str(result), "", f"{len(workload)} operations are enough:", *queued])
         build = partial(self.build, workload=workload)
-        return told(build, said, result.schedule, result.kind, again=False)
+        shown = told(build, said, result.schedule, result.kind, again=False)
+        return shown + again_line()
 
     def build(self, world: World, workload: list[Operation]) -> None:
         """``workload`` on fresh objects."""
@@ -197,12 +242,8 @@ async def _perform(
 
 
 def _bare(function: Any) -> Any:
-    """The function of a rule or an invariant of Hypothesis, or what was given."""
-    for kind in ("rule", "invariants", "initialize_rule"):
-        marked = getattr(function, f"hypothesis_stateful_{kind}", None)
-        if marked:
-            return (marked[0] if isinstance(marked, list) else marked).function
-    return function
+    """The function that Hypothesis wrapped for a rule or an invariant, or what was given."""
+    return inspect.unwrap(function) if callable(function) else function
 
 
 def _queueing(name: str, arguments: dict[str, st.SearchStrategy[Any]], cpus: int) -> Any:

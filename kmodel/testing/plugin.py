@@ -1,4 +1,4 @@
-"""The pytest plugin: what the command line asks of every ``kmodel.check``.
+"""The pytest plugin: what the command line asks of every test of kmodel's.
 
 Found by pytest through its entry point; it loads nothing of kmodel unless asked for.
 """
@@ -58,10 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "replay": config.getoption("--kmodel-replay"),
     }
     if asked != {"seconds": PROFILES["ci"], "runs": None, "seed": 0, "replay": None}:
-        from kmodel.testing import checked
+        from kmodel.testing.chosen import CHOSEN
 
         for name, value in asked.items():
-            setattr(checked.CHOSEN, name, value)
+            setattr(CHOSEN, name, value)
 
 
 def _count(text: str) -> int:

@@ -55,8 +55,8 @@ def test_nothing_found_is_no_proof(call: Commands, tmp_path: Path) -> None:
 def test_all_targets_share_the_budget(call: Commands, tmp_path: Path) -> None:
     said = call("fuzz", "--examples", 25, "--json", "--store", tmp_path).document
     done = [t["examples"] + t["repeated"] for t in said["targets"].values()]
-    assert list(said["targets"]) == ["locks", "pool", "kmap", "pmap", "vm"]
-    assert min(done) >= 5
+    assert list(said["targets"]) == ["locks", "pool", "kmap", "pmap", "vm", "fork"]
+    assert min(done) >= 4
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,46 @@ def test_bad_usage_ends_in_a_message(call: Commands, arguments: list[str]) -> No
     assert ran.status == 2
     assert "Traceback" not in ran.err
     assert ran.err
+
+
+def test_a_folder_where_nothing_was_stored_is_no_clean_replay(
+    call: Commands, tmp_path: Path
+) -> None:
+    missing = tmp_path / "mistyped"
+    ran = call("fuzz", "--replay", "--examples", 0, "--store", missing)
+    assert ran.status == 2
+    assert f"nothing is stored in {missing}" in " ".join(ran.err.split())
+    assert not missing.exists()
+
+
+def test_what_is_known_is_told_and_does_not_count(call: Commands, tmp_path: Path) -> None:
+    found = call("fuzz", "pool", "--examples", 20, "--seed", 1, "--store", tmp_path)
+    assert found.status == 1
+    names = [path.stem for path in tmp_path.glob("*.py")]
+    known = [word for name in names for word in ("--known", name)]
+    again = ["fuzz", "pool", "--examples", 0, "--replay", "--store", tmp_path]
+    ran = call(*again, *known)
+    assert ran.status == 0
+    assert "deadlock" in ran.out
+    assert f"known, so not counted: {names[0]}" in ran.out
+    ran = call(*again, "--known", "pool_deadlock_none")
+    assert ran.status == 1
+    assert "known, and not found this time: pool_deadlock_none" in ran.out
+
+
+def test_a_token_says_where_its_file_must_be(
+    call: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, elsewhere = tmp_path / "found", tmp_path / "elsewhere"
+    for folder in (found, elsewhere):
+        folder.mkdir()
+    monkeypatch.chdir(found)
+    said = call("fuzz", "pool", "--examples", 20, "--seed", 1, "--json").document
+    monkeypatch.chdir(elsewhere)
+    ran = call("replay", said["failures"][0]["replay"])
+    assert ran.status == 2
+    assert str(elsewhere) in ran.err
+    assert "where 'kmodel fuzz' ran" in " ".join(ran.err.split())
 
 
 def test_ctrl_c_ends_with_the_summary(tmp_path: Path) -> None:
@@ -131,5 +171,5 @@ def test_a_terminal_shows_one_line_that_counts(tmp_path: Path) -> None:
     lines = text.decode().split("\r\x1b[K")
     assert len(lines) > 3
     assert all(" examples (" in line or " example (" in line for line in lines[1:-1])
-    assert "failures" in lines[1] or len(lines[1]) > 70
+    assert all(line.startswith("0 failures; locks, searching; ") for line in lines[1:-1])
     assert lines[-1] == ""

@@ -187,6 +187,17 @@ def test_two_stored_hangs_of_one_cause_are_both_there_still(tmp_path: Path) -> N
     assert len(stored.of(pool)) == 2
 
 
+def test_one_cause_in_two_stored_workloads_is_one_bug(tmp_path: Path) -> None:
+    pool, stored = load("pool"), Stored(str(tmp_path))
+    params = {"primed": True, "pages": 1, "items": 1, "hardlimit": 0}
+    stranded = [(1, "get", True), (0, "get", False), (0, "put")]
+    for primed in (True, False):
+        stored.keep(Workload.of("pool", params | {"primed": primed}, stranded))
+    made = campaign(pool, stored=stored, again=True, examples=0)
+    assert [one.seen for one in made.failures] == [2]
+    assert len(made.roots) == 1
+
+
 def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     """Also what had become smaller by then."""
     stored, ticks = Stored(str(tmp_path)), []

@@ -37,7 +37,7 @@ def handed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handed:
 def test_the_token_replays_the_run(handed: Handed, capsys: pytest.CaptureFixture[str]) -> None:
     assert handed.token is not None
     assert run_command_line(["replay", handed.token]) == 1
-    assert "cpu1 is asleep on primed pool_get" in capsys.readouterr().out
+    assert "cpu1 is asleep on test pool_get" in capsys.readouterr().out
 
 
 def test_the_log_is_whole_and_explained(handed: Handed, capsys: pytest.CaptureFixture[str]) -> None:

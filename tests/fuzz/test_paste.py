@@ -54,7 +54,7 @@ def test_what_does_not_break_passes() -> None:
 
 
 def test_the_failure_shows_the_run() -> None:
-    with pytest.raises(Broken, match=r"(?s)deadlock.*chan\.sleep mutex=primed\.mem"):
+    with pytest.raises(Broken, match=r"(?s)deadlock.*chan\.sleep mutex=test\.mem"):
         holds(STRANDED)
 
 

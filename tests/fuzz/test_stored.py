@@ -167,6 +167,16 @@ def test_a_server_that_cannot_be_had_is_said_at_the_start(
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.parametrize("wrong", ["redis://me:secret@{at}/0", "redis://{at}/99"])
+def test_what_a_server_answers_is_said(tmp_path: Path, server: Server, wrong: str) -> None:
+    at = server.url.removeprefix("redis://").removesuffix("/0")
+    ran = kmodel("--store", tmp_path, "--database", wrong.format(at=at))
+    assert ran.returncode == 2, ran.stderr
+    assert "the server there answers: " in ran.stderr
+    assert "Start one" not in ran.stderr
+    assert "secret" not in ran.stderr
+
+
 def test_a_missing_library_is_said_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

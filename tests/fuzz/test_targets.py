@@ -14,6 +14,7 @@ from kmodel.fuzz.targets.pmap import PLENTY
 from kmodel.fuzz.targets.vm import VA
 from kmodel.fuzz.workload import Workload
 from kmodel.pmap.pmap import PROT_NONE, PROT_READ
+from kmodel.settings import UsageError
 
 PMAP = {"stock": PLENTY, "levels": 3, "destroy": False}
 VM = {"fix": "populate", "memory": "plenty", "exit": False, "lap": "wakes", "tables": 0}
@@ -49,6 +50,23 @@ def test_what_the_model_does_is_what_some_order_gives(
     assert not judged.shown
 
 
+@pytest.mark.parametrize("tables", [0, 2])
+def test_page_tables_grow_with_the_kernel_map(tables: int) -> None:
+    params = {"kva": 4, "rwlock": "wake-all", "tables": tables}
+    many = [(0, "alloc", 2, True), (1, "alloc", 2, True), (0, "free")]
+    judged = judge(load("kmap"), Workload.of("kmap", params, many))
+    assert judged.whole
+    assert not judged.shown
+
+
+@pytest.mark.parametrize("uvm_fault", ["1.165", "1.171", "1.173"])
+def test_a_child_has_what_its_parent_had_when_it_forked(uvm_fault: str) -> None:
+    params = {"uvm_fault": uvm_fault, "touched": True, "rwlock": "wake-all"}
+    many = [(0, "fork"), (0, "load", 1, VA), (1, "add", 0, VA)]
+    judged = judge(load("fork"), Workload.of("fork", params, many))
+    assert not judged.shown
+
+
 @pytest.mark.parametrize("memory", ["short", "gone"])
 def test_without_memory_a_fault_waits_for_swap_or_is_killed(memory: str) -> None:
     """Alone, with no preemption, so that the daemon's lost wakeup has no place."""
@@ -77,3 +95,20 @@ def test_workloads_differ_and_busy_all_cpus(name: str) -> None:
     look()
     assert len(set(drawn)) > 0.9 * len(drawn)
     assert sum(len(workload.cpus) == target.cpus for workload in drawn) > 0.3 * len(drawn)
+
+
+def test_a_workload_may_be_older_than_a_parameter_and_lacks_no_other() -> None:
+    older = {"primed": True, "pages": 1, "items": 1, "hardlimit": 0}
+    load("pool").fits(Workload.of("pool", older, [(0, "put")]))
+    with pytest.raises(UsageError, match="has the parameters"):
+        load("pool").fits(Workload.of("pool", {"primed": True}, [(0, "put")]))
+
+
+@pytest.mark.parametrize("recycle", [False, True])
+def test_one_cpu_finds_what_its_cache_and_the_pool_have(recycle: bool) -> None:
+    """Alone, with no preemption: refused is nobody, and nothing is lost."""
+    params = {"primed": False, "pages": 1, "items": 2, "hardlimit": 0}
+    params |= {"cached": 1, "recycle": recycle}
+    many = [(0, "get", False), (0, "get", True), (0, "put"), (0, "put"), (0, "get", False)]
+    judged = judge(load("pool"), Workload.of("pool", params, many))
+    assert not [one for one in judged.shown if not one.preemptions]

@@ -166,7 +166,48 @@ LOCKS = (
         operations=1,
         preemptions=0,
     ),
+    Mistake(
+        "upgrade beside other readers",
+        "sync/rwlock.py",
+        "        if self.readers != (task,):",
+        "        if task not in self.readers:",
+        target="locks",
+        kinds="not-linearizable",
+        operations=2,
+        preemptions=1,
+    ),
+    Mistake(
+        "downgrade wakes nobody",
+        "sync/rwlock.py",
+        "        self.readers, self.writer = (task,), None\n        self._wake()",
+        "        self.readers, self.writer = (task,), None",
+        target="locks",
+        kinds="invariant",
+        operations=2,
+        preemptions=1,
+    ),
+    Mistake(
+        "a parked one goes in beside the holder",
+        "sync/parking.py",
+        "self.owner is None and self.queue[0] is task",
+        "self.queue[0] is task",
+        target="locks",
+        kinds="not-linearizable",
+        operations=2,
+        preemptions=1,
+    ),
+    Mistake(
+        "who goes in stays parked",
+        "sync/parking.py",
+        "self.owner, self.queue = task, self.queue[1:]",
+        "self.owner = task",
+        target="locks",
+        kinds="deadlock",
+        operations=2,
+        preemptions=0,
+    ),
 )
+
 POOL = (
     Mistake(
         "a new page takes the place of the free items",
@@ -271,7 +312,39 @@ POOL = (
         operations=2,
         preemptions=0,
     ),
+    Mistake(
+        "a cached item that is given stays in the cache",
+        "vm/poolcache.py",
+        "self.lists[_cpu()] = active[1:], previous",
+        "self.lists[_cpu()] = active, previous",
+        target="pool",
+        kinds="invariant double-free",
+        operations=3,
+        preemptions=0,
+        proved=False,
+    ),
+    Mistake(
+        "the collector leaves the items of its page",
+        "vm/poolgc.py",
+        "    page = pool.remove(idle.stale(now))",
+        "    page = idle.stale(now)",
+        target="pool",
+        kinds="leak",
+        operations=1,
+        preemptions=0,
+    ),
+    Mistake(
+        "a page that is used is still called idle",
+        "vm/poolpage.py",
+        "        self.since = tuple(pair for pair in self.since if pair[0] != self.page(item))",
+        "        pass",
+        target="pool",
+        kinds="leak",
+        operations=1,
+        preemptions=0,
+    ),
 )
+
 KMAP = (
     Mistake(
         "the answer of the trylock is not looked at",
@@ -334,7 +407,38 @@ KMAP = (
         operations=1,
         preemptions=0,
     ),
+    Mistake(
+        "the page tables never grow",
+        "vm/kmap.py",
+        "        if self.pmap is not None and self.find(npages) is None:",
+        "        if self.pmap is not None and not npages:",
+        target="kmap",
+        kinds="invariant not-linearizable",
+        operations=1,
+        preemptions=0,
+    ),
+    Mistake(
+        "what is unmapped stays in the kernel's page tables",
+        "vm/km.py",
+        "            await self.pmap.pmap_kremove(va, va + len(pages) * PAGE_SIZE)",
+        "            pass",
+        target="kmap",
+        kinds="invariant",
+        operations=2,
+        preemptions=0,
+    ),
+    Mistake(
+        "only the first page of a range is entered",
+        "vm/km.py",
+        "                for n, page in enumerate(pages):",
+        "                for n, page in enumerate(pages[:1]):",
+        target="kmap",
+        kinds="invariant",
+        operations=1,
+        preemptions=0,
+    ),
 )
+
 PMAP = (
     Mistake(
         "remove keeps the descriptor",
@@ -638,4 +742,28 @@ VM = (
         proved=False,
     ),
 )
-MISTAKES = {one.name: one for one in (*LOCKS, *POOL, *KMAP, *PMAP, *VM)}
+FORK = (
+    Mistake(
+        "fork leaves the parent writing",
+        "vmspace.py",
+        "                await _write_protect(parent, old.amap)\n",
+        "                pass\n",
+        target="fork",
+        kinds="not-linearizable invariant",
+        operations=3,
+        preemptions=0,
+        proved=False,
+    ),
+    Mistake(
+        "only the child copies before it writes",
+        "vmspace.py",
+        "                old.needs_copy = True\n",
+        "",
+        target="fork",
+        kinds="not-linearizable invariant leak",
+        operations=3,
+        preemptions=0,
+        proved=False,
+    ),
+)
+MISTAKES = {one.name: one for one in (*LOCKS, *POOL, *KMAP, *PMAP, *VM, *FORK)}

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 from fuzzed import SEEDS, judge, line
-from least import Least, least, workloads
+from least import Least, _machines, least, workloads
 from mistakes import MISTAKES
 from mutants import ROOT, applied
 
@@ -24,9 +24,7 @@ def test_each_mistake_still_applies_and_is_python(name: str) -> None:
 def test_every_small_workload_is_tried_once() -> None:
     """CPUs are alike: two operations of three are 9 on one CPU, and 6 on two."""
     target = load("pool")
-    machines = 1
-    for among in target.params.values():
-        machines *= len(among)
+    machines = len([*_machines(target)])
     every = [*workloads(target, 2, False)]
     assert len(set(every)) == len(every) == (9 + 6) * machines
 

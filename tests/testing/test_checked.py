@@ -6,7 +6,15 @@ import os
 import re
 import shlex
 
+import attrs
 import pytest
+from worlds import Cell
+
+from kmodel.explore.result import search
+from kmodel.point import pause
+from kmodel.testing.checked import _judge
+from kmodel.testing.failed import Broken
+from kmodel.world import World
 
 HEAD = """
 import pytest
@@ -357,3 +365,141 @@ def test_the_plugin_loads_nothing_unless_asked(pytester: pytest.Pytester) -> Non
     text = "import sys\ndef test_x():\n    assert 'kmodel.testing.checked' not in sys.modules"
     pytester.makepyfile(test_clean=text)
     pytester.runpytest_subprocess("test_clean.py").assert_outcomes(passed=1)
+
+
+RACING = """
+@shared
+class Plain:
+    value: int
+    def __init__(self):
+        self.value = 0
+
+async def sets(plain):
+    await pause()
+    plain.value = 1
+    await pause()
+
+@kmodel.check
+def test_it(world: World):
+    plain = Plain()
+    world.task("A", sets, plain)
+    world.task("B", sets, plain)
+"""
+RACE = r"[AB] and [AB] touch plain0.value with nothing to order them"
+
+
+def test_the_replay_of_a_data_race_fails_as_the_search_did(pytester: pytest.Pytester) -> None:
+    shown = suite(pytester, RACING).stdout.str()
+    assert "Broken: violated: data-race" in shown
+    (schedule,) = set(re.findall(r"--kmodel-replay '(\S+)'", shown))
+    again = pytester.runpytest_subprocess("--kmodel-replay", schedule)
+    again.assert_outcomes(failed=1)
+    assert re.search(f"Broken: data-race: {RACE}", again.stdout.str())
+
+
+def test_a_data_race_is_found_in_samples_too(pytester: pytest.Pytester) -> None:
+    ran = suite(pytester, RACING, "--kmodel-runs", "5")
+    ran.assert_outcomes(failed=1)
+    assert re.search(f"Broken: data-race: {RACE}", ran.stdout.str())
+
+
+def test_the_replay_fails_also_where_one_run_shows_nothing(pytester: pytest.Pytester) -> None:
+    """Two who are no obliged tasks wait for each other, so that the run is over all the same."""
+    text = """
+@kmodel.check
+def test_it(world: World):
+    one, two = Mutex("one"), Mutex("two")
+    world.task("A", both, Mutex("own"), Mutex("other"))
+    world.task("B", both, one, two, obliged=False)
+    world.task("C", both, two, one, obliged=False)
+"""
+    shown = suite(pytester, text).stdout.str()
+    assert "Broken: violated: lock-order" in shown
+    (schedule,) = set(re.findall(r"--kmodel-replay '(\S+)'", shown))
+    again = pytester.runpytest_subprocess("--kmodel-replay", schedule)
+    again.assert_outcomes(failed=1)
+    assert "Broken: lock-order: B holds one" in again.stdout.str()
+
+
+def test_settings_of_the_machine_that_cannot_be_are_said(pytester: pytest.Pytester) -> None:
+    text = """
+from kmodel import Machine
+
+@kmodel.check(fix="populat")
+def test_fix(m: Machine):
+    pass
+
+@kmodel.check(params={"cpu": 1})
+def test_params(m: Machine):
+    pass
+
+@kmodel.check(params={"cpus": 1})
+def test_bare(w: World):
+    pass
+"""
+    ran = suite(pytester, text)
+    ran.assert_outcomes(failed=3)
+    shown = ran.stdout.str()
+    assert shown.count("Wrong: scenario-error") >= 3
+    assert "no fix 'populat'. Did you mean 'populate'" in shown
+    assert "cpu: no such parameter" in shown
+    assert "params= is for a function that takes a Machine, and test_bare takes none" in shown
+
+
+def test_a_search_that_is_too_large_still_tells_of_a_race() -> None:
+    """It had no time left to judge races; some runs are looked through."""
+
+    async def add(cell: Cell) -> None:
+        await pause()
+        cell.value += 1
+
+    def build(world: World) -> None:
+        with world:
+            cell = Cell(0)
+        world.task("A", add, cell)
+        world.task("B", add, cell)
+
+    early = attrs.evolve(search(build), verdict="inconclusive", kind=None, found=(), within=False)
+    with pytest.raises(Broken, match=r"data-race: [AB] and [AB] touch cell0\.value"):
+        _judge(build, early)
+
+
+def test_a_lost_update_is_told_with_its_values_and_the_name_of_its_check(
+    pytester: pytest.Pytester,
+) -> None:
+    text = """
+@shared
+class Account:
+    lock: Mutex
+    balance: int
+    def __init__(self):
+        self.lock, self.balance = Mutex("account"), 0
+    async def get(self):
+        await self.lock.enter()
+        balance = self.balance
+        await self.lock.leave()
+        return balance
+    async def put(self, balance):
+        await self.lock.enter()
+        self.balance = balance
+        await self.lock.leave()
+
+async def deposit(account, amount):
+    await account.put(await account.get() + amount)
+
+@kmodel.check
+def test_it(world: World):
+    account = Account()
+    world.task("A", deposit, account, 5)
+    world.task("B", deposit, account, 7)
+    wrong = lambda: None if account.balance == 12 else f"balance is {account.balance}"
+    world.check("money", wrong, when="end")
+"""
+    shown = suite(pytester, text).stdout.str()
+    assert re.search(r"check 'money': balance is [57]\n", shown)
+    for who in "AB":
+        assert re.search(rf"{who} reads account0.balance=0\n", shown)
+    assert re.search(r"A writes account0.balance=5\n", shown)
+    assert re.search(r"B writes account0.balance=7\n", shown)
+    at = [shown.index(word) for word in ("mutex.enter", "reads account0", "mutex.leave")]
+    assert at == sorted(at), "an access is told where it is made"

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FlakyFailure
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared
-from kmodel.testing import Broken, ConcurrentStateMachine, Wrong, concurrent
+from kmodel.testing import Broken, ConcurrentStateMachine, Undecided, Wrong, concurrent
+from kmodel.testing.chosen import CHOSEN
 from kmodel.testing.smaller import smallest
 
 FEW = settings(
@@ -114,6 +122,7 @@ def test_a_torn_push_is_found_and_shrinks_to_two_pushes() -> None:
     assert "and orders of the operations give" in told
     assert "inv.violation" in told, "the run"
     assert "--kmodel-replay" not in told, "it replays stories, and this workload is Hypothesis'"
+    assert "again: pytest 'tests/testing/test_concurrent.py::test_a_torn_push" in told
 
 
 def test_what_hypothesis_left_too_large_is_made_smaller() -> None:
@@ -137,13 +146,85 @@ def test_invariants_are_judged_in_every_state() -> None:
         run_state_machine_as_test(Small, settings=FEW)
 
 
-def test_an_async_rule_is_refused_by_name() -> None:
-    with pytest.raises(TypeError, match=r"Wrong\.go is async and not @concurrent"):
+@pytest.mark.parametrize(
+    "marked", [rule(), invariant(), initialize(), lambda go: precondition(bool)(invariant()(go))]
+)
+def test_what_hypothesis_would_never_await_is_refused_by_name(marked: Any) -> None:
+    async def go(self: Any) -> None:
+        pass
 
-        class Wrong(Good):
-            @rule()
-            async def go(self) -> None:
-                pass
+    with pytest.raises(TypeError, match=r"Wrong\.go is async and not @concurrent"):
+        type("Wrong", (Good,), {"go": marked(go)})
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        ({"itme": st.integers()}, "it takes no 'itme'; nothing draws its 'item'"),
+        ({"item": st.integers(), "cpu": st.integers()}, "'cpu' is drawn for every operation"),
+        ({"item": 3}, "item is no strategy"),
+    ],
+)
+def test_arguments_that_an_operation_does_not_take_are_refused(drawn: Any, said: str) -> None:
+    async def push(stack: Stack, item: int) -> None:
+        pass
+
+    with pytest.raises(TypeError, match=f"@concurrent push: .*{said}"):
+        concurrent(**drawn)(staticmethod(push))
+
+
+def test_concurrent_is_written_with_parentheses() -> None:
+    with pytest.raises(TypeError, match="with parentheses"):
+        concurrent(staticmethod(Stack.pop))
+
+
+def test_a_derived_machine_draws_its_own_cpus() -> None:
+    seen = set()
+
+    class Three(Good):
+        cpus = 3
+
+        def teardown(self) -> None:
+            seen.update(cpu for cpu, _, _ in self.workload)
+
+    run_state_machine_as_test(Three, settings=FEW)
+    assert seen == {0, 1, 2}
+
+
+def test_no_settings_bring_a_deadline_back() -> None:
+    """An example is a search here, and takes what it takes."""
+
+    class Slow(Good):
+        def teardown(self) -> None:
+            time.sleep(0.02)
+
+    case: Any = Slow.TestCase
+    case.settings = settings(max_examples=3, deadline=10, database=None)
+    case("runTest").runTest()
+
+
+def test_runs_are_sampled_when_the_command_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CHOSEN, "runs", 20)
+    workload: Any = [(at, "push", {"item": 1}) for at in (0, 1)]
+    found = Torn().searched(workload)
+    assert (found.verdict, found.bound) == ("violated", "20 runs")
+    found = Good().searched(workload)
+    assert (found.verdict, found.within) == ("inconclusive", True)
+
+
+def test_a_schedule_is_refused_as_the_workload_is_not_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(CHOSEN, "replay", "0,1,0")
+    with pytest.raises(Undecided, match="--kmodel-replay is for a test made with"):
+        run_state_machine_as_test(Good, settings=FEW)
+
+
+def test_a_profile_says_how_long_to_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CHOSEN, "seconds", 1e-9)
+    machine = Good()
+    machine.workload = [(at, "push", {"item": at}) for at in (0, 1, 0, 1)]
+    assert "1e-09 s" in machine.searched(machine.workload).bound
 
 
 def test_concurrent_wants_async() -> None:
@@ -159,6 +240,18 @@ def test_a_specification_that_raises_is_no_bug_found() -> None:
 
     with pytest.raises(Wrong, match="the specification of Raises raised AttributeError"):
         run_state_machine_as_test(Raises, settings=FEW)
+
+
+def test_no_bound_is_told_of_what_is_wrong_with_the_test_itself() -> None:
+    class Fails(Good):
+        @concurrent(item=st.integers(0, 2))
+        @staticmethod
+        async def push(stack: Stack, item: int) -> None:
+            raise KeyError(item)
+
+    with pytest.raises(Wrong, match="raised KeyError") as failure:
+        run_state_machine_as_test(Fails, settings=FEW)
+    assert "a bound of" not in str(failure.value)
 
 
 def test_an_invariant_with_side_effects_is_no_bug_found() -> None:
@@ -196,3 +289,27 @@ def test_a_flaky_machine_is_no_bug_found() -> None:
     with pytest.raises(FlakyFailure) as failure:
         run_state_machine_as_test(Flaky, settings=settings(FEW, phases=[Phase.generate]))
     assert failure.group_contains(Wrong, match="nondeterminism: the test does not do the same")
+
+
+def test_an_invariant_that_remembers_is_no_bug_found() -> None:
+    """In its class, or in the machine itself: it would break or not as states come."""
+
+    class Counts(Good):
+        calls = 0
+
+        def always(self, thing: Stack) -> str | None:
+            type(self).calls += 1
+            return "odd" if type(self).calls % 37 == 0 else None
+
+    class Last(Good):
+        def make(self) -> Stack:
+            self.last = 0
+            return Stack()
+
+        def always(self, thing: Stack) -> str | None:
+            less, self.last = len(thing.items) < self.last, len(thing.items)
+            return "went back" if less else None
+
+    for machine, what in ((Counts, r"Counts\.calls"), (Last, r"Last\.last")):
+        with pytest.raises(Wrong, match=f"check 'always' changes {what}"):
+            run_state_machine_as_test(machine, settings=FEW)

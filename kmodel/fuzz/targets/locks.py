@@ -1,9 +1,12 @@
-"""Every primitive of ``kmodel.sync`` against a sequential specification."""
+"""The locks and channels of ``kmodel.sync`` against a sequential specification.
+
+Left out: in which order those that wait get a lock, non-blocking accounts and clocks, which the
+targets above use."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -16,8 +19,11 @@ from kmodel.point import Task
 from kmodel.shared import Hidden, shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
+from kmodel.sync.parking import ParkingMutex
 from kmodel.sync.rwlock import POLICIES, RwLock, rwlock
 from kmodel.world import World
+
+MUTEXES: Final = {"mutex": Mutex, "parking mutex": ParkingMutex}
 
 
 @shared
@@ -77,8 +83,9 @@ class Bench:
 def build(world: World, workload: Workload) -> None:
     kind = workload.param("lock")
     with world:
-        lock = Mutex("lock", tried=True) if kind == "mutex" else rwlock("lock", kind)
-        linear = Linear("locks", _exact if kind == "mutex" else _free_to_refuse, (-1, (), 0))
+        spun = MUTEXES.get(kind)
+        lock = spun("lock", tried=True) if spun else rwlock("lock", kind)
+        linear = Linear("locks", _exact if spun else _free_to_refuse, (-1, (), 0))
         bench = Bench(lock, Mutex("aside"), Tokens(), Company(), Wanted(), linear)
     staff(world, workload, perform, bench, interrupt=_interrupt)
     world.rests = linear.rests
@@ -115,6 +122,8 @@ async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any)
         await _section(bench, cpu, write)
     elif name == "try":
         await _try(bench, cpu, write)
+    elif name in ("upgrade", "downgrade"):
+        await _changed(bench, cpu, name == "downgrade")
     elif name == "misuse":
         await _misuse(bench, cpu, *args)
     else:
@@ -155,6 +164,18 @@ async def _try(bench: Bench, cpu: int, write: bool) -> None:
         await bench.linear.do("leave", (cpu,), lambda: _leave(bench.lock))
     elif bench.company.alone(cpu):
         raise Panic("a try was refused, and nobody else was near", "invariant")
+
+
+async def _changed(bench: Bench, cpu: int, down: bool) -> None:
+    """In, and from there to the other kind of holder; a mutex has one kind."""
+    lock = bench.lock
+    await _get(bench, cpu, down or isinstance(lock, Mutex))
+    if isinstance(lock, RwLock):
+        if down:
+            await bench.linear.do("downgrade", (cpu,), lock.downgrade)
+        else:
+            await bench.linear.do("upgrade", (cpu,), lock.upgrade_try)
+    await bench.linear.do("leave", (cpu,), lambda: _leave(lock))
 
 
 async def _misuse(bench: Bench, cpu: int, what: str) -> None:
@@ -200,6 +221,11 @@ def _exact(state: Plain, name: str, args: tuple[Plain, ...]) -> Effect | list[Ef
         return (writer, readers, tokens + (2 if args[0] else 1)), None
     if name == "misuse":
         return state, True
+    if name == "upgrade":  # refused only for the sake of other readers
+        alone = readers == args
+        return ((args[0], (), tokens), True) if alone else (state, False)
+    if name == "downgrade":
+        return (-1, args, tokens), None
     if name == "leave":
         if writer == args[0]:
             return (-1, readers, tokens), None
@@ -227,10 +253,12 @@ TARGET = Target(
     name="locks",
     summary="mutexes, sleeping locks of each policy, channels: what is held excludes whom",
     build=build,
-    params={"lock": ("mutex", *POLICIES)},
+    params={"lock": (*MUTEXES, *POLICIES)},
     operations={
         "section": (YES_NO,),
         "try": (YES_NO,),
+        "upgrade": (),
+        "downgrade": (),
         "give": (YES_NO,),
         "take": (),
         "misuse": (("stray", "again", "asleep"),),

@@ -1,7 +1,12 @@
-"""A pool against a counter: get (NOWAIT, WAITOK), put, hard limits, pages that run out."""
+"""A pool against a counter: get (NOWAIT, WAITOK), put, hard limits, pages that run out, caches of
+CPUs, idle pages that go back at a put or when the collector comes.
+
+Left out: low-water marks. With caches an interrupt does nothing: the kernel masks interrupts
+while it is in a cache, which the model of caches does not say."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
 
 import attrs
@@ -12,13 +17,19 @@ from kmodel.fuzz.target import Target, Why
 from kmodel.fuzz.workload import Workload
 from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE
-from kmodel.point import RUN, Task, operation
+from kmodel.point import RUN, Task, curtask, operation
 from kmodel.shared import Atomic, Hidden, shared
+from kmodel.sync.clock import Clock
 from kmodel.sync.mutex import IPL_VM
 from kmodel.table import observe, oracle
 from kmodel.vm.cause import Cause
 from kmodel.vm.pool import Pool
+from kmodel.vm.poolgc import gc_pages
+from kmodel.vm.poolpage import IdlePages
 from kmodel.world import World
+
+_COLLECTOR: Final = -9
+"""In whose company nobody else is."""
 
 
 @shared
@@ -27,20 +38,28 @@ class Pages:
 
     most: Final[int]
     items: Final[int]
-    taken: Atomic[int]
+    taken: Atomic[tuple[int, ...]]
 
     def __init__(self, most: int, items: int) -> None:
-        self.most, self.items, self.taken = most, items, 0
+        self.most, self.items, self.taken = most, items, ()
 
     async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
         return await self._alloc()
 
     @operation(event="page.alloc")
     def _alloc(self) -> tuple[int, ...] | Cause:
-        if self.taken == self.most:
+        number = next((n for n in range(self.most) if n not in self.taken), None)
+        if number is None:
             return Cause.PAGES
-        self.taken += 1
-        return self.page(self.taken - 1)
+        self.taken = tuple(sorted((*self.taken, number)))
+        return self.page(number)
+
+    async def free(self, page: int) -> None:
+        await self._free(page)
+
+    @operation(event="page.free")
+    def _free(self, page: int) -> None:
+        self.taken = tuple(n for n in self.taken if n != page // PAGE_SIZE)
 
     def page(self, number: int) -> tuple[int, ...]:
         """The items of that page."""
@@ -51,6 +70,11 @@ class Pages:
 SERVED_MEANWHILE: Final = "a put found no request, as those queued were just being served"
 PAGE_ARRIVED: Final = "a page came with items to spare, and nobody looked for queued requests"
 CLAIM_DROPPED: Final = "a get gave up its claim, and nobody looked for queued requests"
+COLLECTED: Final = "the collector gave something back, and nobody looked for queued requests"
+CACHED: Final = "items lie in caches, where a queued get cannot have them"
+COLLECTOR: Final = "collector"
+SECONDS: Final = 10
+"""That pass before it comes: all that is idle then has been for long."""
 
 
 @shared
@@ -74,6 +98,19 @@ class Watched(Pool):
         super().prime(items)
         if len(items) > 1 and observe(self._anybody()):
             self.missed = PAGE_ARRIVED
+
+    def give(self, item: int) -> None:
+        super().give(item)
+        self._collected()
+
+    async def page_free(self, page: int) -> None:
+        await super().page_free(page)
+        self._collected()
+
+    def _collected(self) -> None:
+        by_collector = RUN.task is not None and RUN.task.name == COLLECTOR
+        if by_collector and observe(self._anybody()):
+            self.missed = COLLECTED
 
     def _unclaim(self) -> None:
         super()._unclaim()
@@ -121,26 +158,60 @@ def build(world: World, workload: Workload) -> Why:
     pages, items = workload.param("pages"), workload.param("items")
     limit, injected = workload.param("hardlimit") or None, bool(workload.failing)
     capacity = min(pages * items, limit or pages * items)
-    name = "primed" if workload.param("primed") else "test"
     with world:
+        clock = Clock() if workload.param("recycle", False) else None
         source = Pages(pages, items)
-        pool = Watched(name, source, IPL_VM, PAGE_SIZE // items, hardlimit=limit)
+        idle = IdlePages(source, clock, items, PAGE_SIZE, 0) if clock else None
+        pool = Watched(
+            "test",
+            source,
+            IPL_VM,
+            PAGE_SIZE // items,
+            hardlimit=limit,
+            cached=workload.param("cached", 0),
+            idle=idle,
+        )
         if workload.param("primed"):
             for number in range(pages):
                 pool.prime(source.page(number))
-            source.taken = pages
+            source.taken = tuple(range(pages))
         inject(workload, [pool])
         linear = Linear("pool", _Specified(capacity, injected), 0)
         bench = Bench(pool, capacity, injected, Company(), Holdings(), linear)
     staff(world, workload, perform, bench, interrupt=_interrupt, give_back=_give_back)
+    if clock is not None:
+        world.task(COLLECTOR, _collect, bench, clock)
     world.rests = linear.rests
     world.check("no item is free and held", lambda: _both(bench))
     world.check("as many are out as are held", lambda: _count(bench), when="end", kind="leak")
-    return lambda: pool.missed
+    return lambda: pool.missed or (CACHED if _cached(pool) else "")
+
+
+async def _collect(bench: Bench, clock: Clock) -> None:
+    """pool_gc_task, which comes once, and is company to those who are refused meanwhile."""
+    await clock.tick(SECONDS)
+    bench.company.come(_COLLECTOR)
+    await gc_pages(bench.pool)
+    bench.company.go(_COLLECTOR)
+
+
+def _cached(pool: Pool) -> tuple[int, ...]:
+    """What lies in all caches."""
+    if pool.cache is None:
+        return ()
+    lists = (*chain(*pool.cache.lists), *pool.cache.depot)
+    return tuple(chain(*lists))
+
+
+def _elsewhere(pool: Pool, cpu: Task) -> int:
+    """How many items are in the lists of the other CPUs, who alone get at them."""
+    if pool.cache is None:
+        return 0
+    return sum(len(a) + len(p) for n, (a, p) in enumerate(pool.cache.lists) if n != cpu.index)
 
 
 def _both(bench: Bench) -> str | None:
-    free = bench.pool.free
+    free = (*bench.pool.free, *_cached(bench.pool))
     if len(set(free)) < len(free):
         return "an item is free twice"
     return "an item is free and held" if {i for i, _ in bench.holdings.out} & {*free} else None
@@ -149,12 +220,13 @@ def _both(bench: Bench) -> str | None:
 def _count(bench: Bench) -> str | None:
     """Asked also where CPUs wait for ever, and have claimed nothing then."""
     pool, held = bench.pool, len(bench.holdings.out)
-    if pool.nout != held:
-        return f"{pool.nout} items are out, and {held} are held"
+    cached = len(_cached(pool))
+    if pool.nout != held + cached:
+        return f"{pool.nout} items are out, and {held + cached} are held or in caches"
     pages: Any = pool.allocator
-    known = len(pool.free) + held
-    if known != pages.taken * pages.items:
-        return f"{known} items are free or held, of {pages.taken * pages.items}"
+    known, there = len(pool.free) + held + cached, len(pages.taken) * pages.items
+    if known != there:
+        return f"{known} items are free, held or in caches, of {there}"
     return None
 
 
@@ -170,6 +242,8 @@ async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any)
 
 async def _interrupt(bench: Bench, cpu: int) -> None:
     """A driver that wants an item for a moment."""
+    if bench.pool.cache is not None:
+        return
     bench.company.come(~cpu)
     item = await bench.pool.get(False)
     if item is not None:
@@ -187,7 +261,11 @@ async def _give_back(bench: Bench, cpu: int, held: list[Any]) -> None:
 def _judge_refusal(bench: Bench, cpu: int, got: bool) -> None:
     if got or bench.injected or not bench.company.alone(cpu):
         return
-    if oracle(bench.holdings, lambda: len(bench.holdings.out) < bench.capacity):
+    me = curtask()
+    if oracle(
+        bench.holdings,
+        lambda: len(bench.holdings.out) + _elsewhere(bench.pool, me) < bench.capacity,
+    ):
         raise Panic("a NOWAIT get failed with items to be had, and nobody else near", "invariant")
 
 
@@ -225,14 +303,17 @@ class _Specified:
 
 TARGET = Target(
     name="pool",
-    summary="pool_get NOWAIT and WAITOK, pool_put, hard limits, pages that run out or fail",
+    summary="pool_get NOWAIT and WAITOK, pool_put, limits, caches, idle pages, pages that fail",
     build=build,
     params={
         "primed": (True, False),
         "pages": (1, 0, 2),
         "items": (1, 2),
         "hardlimit": (0, 1, 2),
+        "cached": (0, 1, 2),
+        "recycle": (False, True),
     },
+    later=("cached", "recycle"),
     operations={"get": ((False, True),), "put": ()},
     fails=(("test", "PAGES"), ("test", "STOCK")),
     most=6,

@@ -2,8 +2,8 @@
 with any fix, with memory or without.
 
 In which order the operations take effect is anybody's; that some order explains all results
-and the address spaces at the end is not. Left out until the model has them: fork, protection
-and wiring of a mapping.
+and the address spaces at the end is not. Left out: fork (target fork), wiring, files and their
+truncation; the model has no mprotect.
 """
 
 from __future__ import annotations
