@@ -48,7 +48,8 @@ class Belongings:
     def _wanted(self) -> Iterator[tuple[Pool, int, str]]:
         """How many items of each pool are where they belong."""
         kernel, pools = self.kernel, self.kernel.pmap_pools
-        counts = [_count(space.pmap.top) for space in self.spaces]
+        # of a process that is gone nothing is left
+        counts = [_count(space.pmap.top) for space in self.spaces if space.map.entries]
         pteds = sum(descriptors for _, descriptors in counts)
         ranges = sum(1 for pages in kernel.km.backing if pages is not None)
         if isinstance(kernel.km.kmpages, KmStock):

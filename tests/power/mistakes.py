@@ -630,7 +630,7 @@ VM = (
         "        await entry.unlock_amap()\n        await self.unlock()",
         "        await self.unlock()",
         target="vm",
-        kinds="panic deadlock",
+        kinds="panic wait-under-lock deadlock",
         operations=1,
         preemptions=0,
     ),
