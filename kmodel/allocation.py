@@ -121,21 +121,43 @@ def miscounted(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
 
 
 def impure(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
-    """Property 17, but for owners' locks, which the daemon only ever tries."""
+    """Property 17."""
     for task in sleepers(kernel):
         if task.name == DAEMON:
             what = waits_for(kernel, task)
             only = ", which only it can free" if what == "memory" else ""
             return f"the page daemon waits for {what}{only}"
+    for lock in (entry.anons.lock for space in spaces for entry in space.map.entries):
+        if any(task.name == DAEMON for task in lock.sleeping()):
+            return f"the page daemon waits for {lock.name}, the lock of a page's owner"
     return None
+
+
+def unwoken(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
+    """Property 20: the page daemon could run, and wake who is in uvm_wait."""
+    asleep = kernel.physmem.uvmexp_free.sleepers
+    if not asleep or impure(kernel, spaces):
+        return None
+    return f"{asleep[0]} waits for memory, and nothing keeps the page daemon from waking it"
 
 
 def unserved(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
-    """Property 21, as far as items go: what a new page would need is not looked at."""
+    """Property 21. Of pools whose pages are single ones nobody waits for a page: who may
+    sleep does so in their allocator."""
     for pool in pools(kernel):
         if pool.requests and pool.free:
             return f"{pool.requests[0]} waits for an item of the {pool.name}, and one is free"
+    pool = kernel.pmap_pools.vp_pool
+    if pool.requests and _makes_table(kernel):
+        return f"{pool.requests[0]} waits for an item of the {pool.name}, and one could be made"
     return None
+
+
+def _makes_table(kernel: Kernel) -> bool:
+    """Would a table page be had that is asked for now, the map's lock being free?"""
+    km, mine, mem = kernel.km, kernel.pmap_pools, kernel.physmem
+    small = km.kmpages.free or (km.entries.free and mine.headers.free)
+    return bool(small) and mine.memory.room() and mem.nfree() > mem.reserve_kernel + 2
 
 
 def memory_deadlock(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
@@ -159,3 +181,20 @@ def stock_stuck(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
     if not free or not any(task.name == THREAD for task in asleep):
         return None
     return "the one-page stock is empty, kernel_map has room, and the thread sleeps"
+
+
+def refused(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
+    """Property 26."""
+    found = kernel.km.kernel_map.refusals.broken()
+    if found is None:
+        return None
+    return f"{found[0]}'s tries of kernel_map's lock were refused {found[2]} times in a row"
+
+
+def storms(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
+    """Property 28."""
+    found = kernel.physmem.laps.broken()
+    if found is None:
+        return None
+    laps = "a lap" if found[2] == 1 else f"{found[2]} laps"
+    return f"the {found[0]} did {laps} with no page short, and no fault ended meanwhile"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Final
 
 import attrs
@@ -95,7 +96,7 @@ class Case:
     def called(self) -> str:
         """The scenario, its fix and what was set, as one types them."""
         fix = f" --fix {self.fix}" if self.fix else ""
-        sets = [f" --set {key}={value}" for key, value in self.differing().items()]
+        sets = [f" --set {shlex.quote(f'{k}={v}')}" for k, v in self.differing().items()]
         return f"{self.scenario.name}{fix}{''.join(sets)}"
 
     @property

@@ -123,6 +123,7 @@ class Space:
         # swap was full a moment ago, so whether a page is free is all there is to ask
         if error == ENOMEM and oracle(self.kernel.physmem, self.kernel.physmem.plentiful):
             self.killed_for_nothing = True
+        self.kernel.physmem.laps.over(for_all=True)
         say("fault.end", obj=self.name, va=hex(va), error=error, signal=SIGNALS[error])
         return error
 

@@ -24,7 +24,7 @@ from kmodel.pmap.kernel import KernelPmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pv import PvLists
 from kmodel.point import Task
-from kmodel.properties import PURE, add_check
+from kmodel.properties import PURE, add_check, asked_for, prepare
 from kmodel.settings import UsageError
 from kmodel.sync.parking import park
 from kmodel.vm.amap import Amap
@@ -49,6 +49,7 @@ class Machine:
             raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
         self.params, self.world = params, world or World()
         self._threads: list[KmStock | PoolGc | PageDaemon] = []
+        self._asked: list[tuple[str, int | None]] = []
         with self.world:
             self.physmem = PhysMem(params)
             self._km = KernelMemory(params, self.physmem)
@@ -203,10 +204,12 @@ class Machine:
             with self.world:
                 pools.pv = PvLists(self.params.npages)  # type: ignore[misc]
 
-    def must(self, *names: str) -> None:
-        """Ask for properties of ``properties.PROPERTIES`` that are checks of states."""
+    def must(self, *names: str, most: int | None = None) -> None:
+        """Ask for properties of ``properties.PROPERTIES`` that are checks of states; ``most``: a
+        bound other than a property's own."""
         for name in names:
-            add_check(name, self.world, self.kernel, tuple(self._given.spaces))
+            add_check(name, self.world, self.kernel, self._given.spaces, most)
+            self._asked.append((name, most))
 
     def cpu(self, name: str, start: Any, *args: Any) -> Task:
         """Put a thread that must end on a CPU of its own."""
@@ -233,6 +236,10 @@ class Machine:
         pages out, the thread that ends its I/O too."""
         if self.params.fragmented:
             self.physmem.fragment()
+        for name, most in asked_for(self.params):
+            self.must(name, most=most)
+        for name, most in self._asked:
+            prepare(name, self.kernel, self._given.spaces, most)
         with self.world:
             daemon = PageDaemon(self.kernel, tuple(self._given.owners), tuple(self._given.spaces))
         self._threads.append(daemon)

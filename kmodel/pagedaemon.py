@@ -70,6 +70,8 @@ class PageDaemon:
             await mem.fpageqlock.leave()
             say("daemon.lap", shortage=max(shortage, 0))
             short = shortage > 0 or asked
+            if not short:
+                mem.laps.again()
             if self.kernel.fix.daemon_step is not None:
                 short = await self.kernel.fix.daemon_step(self.kernel) or short
             if not short and self.kernel.p.lap == "silent":

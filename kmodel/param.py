@@ -44,6 +44,12 @@ def choice(default: str, options: tuple[str, ...], text: str) -> str:
     return field
 
 
+def words(text: str) -> str:
+    """A parameter that is text: by default none. Who takes it says what it may be."""
+    field: str = attrs.field(default="", metadata={"text": text})
+    return field
+
+
 def switch(text: str) -> bool:
     """A parameter that is off unless said otherwise."""
     field: bool = attrs.field(default=False, metadata={"text": text})
@@ -163,6 +169,11 @@ class KernelParams:
     watch_nowait: bool = switch(
         "note who is in a NOWAIT request, for the check that none of them sleeps"
     )
+    must: str = words(
+        "properties to check beside those that the story asks for, by name, a comma between two "
+        "(kmodel list --properties)"
+    )
+    most: int = size(-1, -1, 64, "must: a bound other than a property's own; -1: its own")
     vp_stock: int = size(0, 0, 64, "page-table items in the vp pool at the start")
     pted_stock: int = size(4, 0, 64, "descriptors in the pted pool at the start")
     anon_stock: int = size(4, 0, 64, "anons in their pool at the start")

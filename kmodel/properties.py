@@ -7,7 +7,7 @@ for those that it needs (``Machine.must``). Numbers are those of the kernel fact
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -18,7 +18,7 @@ from kmodel.param import KernelParams
 from kmodel.pmap import checks
 from kmodel.pmap.pmap import Pmap
 from kmodel.pmap.pools import PmapPools
-from kmodel.settings import UsageError
+from kmodel.settings import UsageError, did_you_mean
 from kmodel.uvmfault import checks as memory
 from kmodel.world import World
 
@@ -45,7 +45,7 @@ CONSERVED: Final = "pool conservation"
 RESIDENT: Final = "resident count exact"
 NO_PANIC: Final = "no panic with CANFAIL"
 NO_SLEEP: Final = "no sleep under a mutex"
-NOTHING_HELD: Final = "no lock is held at a wait"
+NOTHING_HELD: Final = "nothing is held at a wait"
 PREALLOCATED: Final = "the kernel's pmap allocates nothing"
 RIGHTS: Final = "no right but the mapping's"
 BOUNDED_WASTE: Final = "bounded waste"
@@ -53,8 +53,13 @@ NOT_STALE: Final = "no stale map data"
 INTACT: Final = "pages stay whole"
 TIMESTAMPS: Final = "a timestamp tells of every writer"
 HARMLESS: Final = "neighbours do no harm"
+ONE_RESTART: Final = "bounded refaults"
+GRANTED: Final = "bounded refusals"
+NO_STORM: Final = "no wake storm"
+WOKEN: Final = "a waiter for memory is woken"
 
 Test = Callable[[Kernel, tuple[Space, ...]], str | None]
+Prepare = Callable[[Kernel, tuple[Space, ...], int], None]
 
 
 @attrs.frozen
@@ -63,14 +68,16 @@ class Property:
     is wrong with a state. ``when`` is that of ``World.check``: ``hang`` asks it of states
     in which an obliged task can stay for ever under strong fairness (weak fairness lets a
     CPU spin for ever on a mutex that others keep taking, and here the question is what
-    they wait for, not who is fast). ``prepare`` is called when a scenario asks for it.
+    they wait for, not who is fast). ``prepare`` is called when a scenario asks for it, with
+    the bound that it asks for: ``most`` if it names none, -1 if there is none to name.
     ``lacks`` says what a machine would have to have for anything to break the property."""
 
     sentence: str
     kinds: tuple[str, ...] = ()
     test: Test | None = None
     when: str = "always"
-    prepare: Callable[[tuple[Space, ...]], None] | None = None
+    prepare: Prepare | None = None
+    most: int = -1
     lacks: Callable[[KernelParams], str] = lambda p: ""
 
 
@@ -134,10 +141,16 @@ def kernel_allocates(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
     return checks.foreign(pmap) if pmap is not None else None
 
 
-def count_calls(spaces: tuple[Space, ...]) -> None:
+def count_calls(kernel: Kernel, spaces: tuple[Space, ...], most: int) -> None:
     """Property 27 needs to know how many calls there were."""
     for space in spaces:
         space.pmap.calls = 0
+
+
+def count_failures(kernel: Kernel, spaces: tuple[Space, ...], most: int) -> None:
+    """Property 19 needs to know how often in a row pmap_enter failed."""
+    for space in spaces:
+        space.pmap.failures.bound(most)
 
 
 PROPERTIES: Final[dict[str, Property]] = {
@@ -166,7 +179,7 @@ PROPERTIES: Final[dict[str, Property]] = {
     ),
     NOT_MAPPED: Property(
         "an address that is only populated never looks mapped: not in the tables, on a page's pv "
-        "list, in a table walk or in a TLB",
+        "list, in a table walk, in a TLB or among what is wired",
         test=of_each_pmap(checks.populated_is_mapped),
     ),
     GIVEN_BACK: Property(
@@ -200,8 +213,8 @@ PROPERTIES: Final[dict[str, Property]] = {
         kinds=("sleep-under-mutex",),
     ),
     NOTHING_HELD: Property(
-        "where a fault waits after a failure it holds no lock of any kind (whether it owns a busy "
-        "page is not looked at)",
+        "where a fault waits after a failure, or for memory, it holds no lock of any kind and owns "
+        "no busy page",
         kinds=("wait-under-lock",),
     ),
     PREALLOCATED: Property(
@@ -239,13 +252,20 @@ PROPERTIES: Final[dict[str, Property]] = {
         test=allocation.miscounted,
     ),
     PURE: Property(
-        "the page daemon never waits for memory, kernel_map, a pool or a kernel address",
+        "the page daemon never waits for memory, kernel_map, a pool, a kernel address or the lock "
+        "of a page's owner",
         test=allocation.impure,
     ),
     SERVED: Property(
-        "nobody sleeps for ever for an item of a pool in which one is free, if everybody gets a "
-        "turn (strong fairness)",
+        "nobody sleeps for ever for an item of a pool in which one is free, or could be made, if "
+        "everybody gets a turn (strong fairness)",
         test=allocation.unserved,
+        when="hang",
+    ),
+    WOKEN: Property(
+        "nobody sleeps for ever in uvm_wait while nothing keeps the page daemon from its laps, if "
+        "everybody gets a turn (strong fairness)",
+        test=allocation.unwoken,
         when="hang",
     ),
     NO_MAP_DEADLOCK: Property(
@@ -279,12 +299,90 @@ PROPERTIES: Final[dict[str, Property]] = {
     HARMLESS: Property(
         "no process is killed for lack of what its fault spent on neighbours", test=memory.robbed
     ),
+    ONE_RESTART: Property(
+        "pmap_enter of an address does not fail a thread twice (or more often than m.must says), "
+        "nor for lack of more than before, unless the address was unmapped meanwhile",
+        test=of_each_pmap(checks.fails_again),
+        prepare=count_failures,
+        most=1,
+    ),
+    GRANTED: Property(
+        "no thread is refused kernel_map's lock at two tries in a row (or at more than m.must "
+        "says)",
+        test=allocation.refused,
+        prepare=lambda kernel, spaces, most: kernel.km.kernel_map.refusals.bound(most),
+        most=1,
+    ),
+    NO_STORM: Property(
+        "while no page is short the page daemon does no lap (or no more than m.must says) before "
+        "another fault ends",
+        test=allocation.storms,
+        prepare=lambda kernel, spaces, most: kernel.physmem.laps.bound(most),
+        most=0,
+    ),
 }
 
 
-def add_check(name: str, world: World, kernel: Kernel, spaces: tuple[Space, ...]) -> None:
-    """Have ``world`` checked for the property called ``name``, which has a test of states.
-    ``UsageError`` where nothing in this machine could break it."""
+NUMBERS: Final[dict[int, tuple[str, ...]]] = {
+    1: (NO_SLEEP,),
+    2: (ORDERED,),
+    3: (NOWAIT,),
+    4: (NOTHING_HELD,),
+    5: (NOT_MAPPED,),
+    6: (ONE_INSTALLER,),
+    7: (
+        NOT_FREED,
+        LINKED,
+    ),
+    8: (
+        CONSERVED,
+        ONE_ITEM,
+    ),
+    9: (
+        GIVEN_BACK,
+        ONE_PLACE,
+    ),
+    10: (RESIDENT,),
+    11: (JUSTIFIED,),
+    12: (
+        NO_PANIC,
+        PREALLOCATED,
+    ),
+    13: (NOT_STALE,),
+    14: (INTACT,),
+    15: (COUNTED,),
+    16: (TIMESTAMPS,),
+    17: (PURE,),
+    18: (
+        NO_LIVELOCK,
+        ENDS,
+    ),
+    19: (ONE_RESTART,),
+    20: (
+        NOT_IN_VAIN,
+        WOKEN,
+    ),
+    21: (
+        NOT_IN_VAIN,
+        SERVED,
+    ),
+    22: (DIAGNOSED,),
+    23: (NO_MAP_DEADLOCK,),
+    24: (STOCKED,),
+    25: (HARMLESS,),
+    26: (GRANTED,),
+    27: (BOUNDED_WASTE,),
+    28: (NO_STORM,),
+}
+"""The kernel facts have 28 properties, by number: which of these stand for each."""
+
+
+def add_check(
+    name: str, world: World, kernel: Kernel, spaces: Sequence[Space], most: int | None = None
+) -> None:
+    """Have ``world`` checked for the property called ``name``, which has a test of states,
+    with the bound ``most`` if it has one. ``spaces`` may still get more. ``UsageError`` where
+    nothing in this machine could break it."""
     found = PROPERTIES[name]
     test = found.test
     if test is None:
@@ -295,6 +393,27 @@ def add_check(name: str, world: World, kernel: Kernel, spaces: tuple[Space, ...]
             f"{name!r} would hold of this machine whatever it does: to be broken it takes {lacks}. "
             "Say so with --set, or in the story's @scenario(...)."
         )
+    if most is not None and (found.most < 0 or most < 0):
+        raise ValueError(f"{name!r}: most={most}, and its own bound is {found.most} (-1: none)")
+    prepare(name, kernel, spaces, most)
+    world.check(name, lambda: test(kernel, tuple(spaces)), when=found.when)
+
+
+def asked_for(p: KernelParams) -> Iterator[tuple[str, int | None]]:
+    """The properties that the machine's parameters ask for, with their bounds. ``UsageError``
+    for one that is not there, or needs no asking."""
+    for name in filter(None, (name.strip() for name in p.must.split(","))):
+        if name not in PROPERTIES:
+            asked = [name for name, one in PROPERTIES.items() if one.test is not None]
+            raise UsageError(f"must={name}: no such property.{did_you_mean(name, asked)}")
+        if PROPERTIES[name].test is None:
+            raise UsageError(f"must={name}: that is judged always, and need not be asked for.")
+        bound = p.most if p.most >= 0 and PROPERTIES[name].most >= 0 else None
+        yield name, bound
+
+
+def prepare(name: str, kernel: Kernel, spaces: Sequence[Space], most: int | None) -> None:
+    """Have noted what the property needs to know; again if there are more processes."""
+    found = PROPERTIES[name]
     if found.prepare is not None:
-        found.prepare(spaces)
-    world.check(name, lambda: test(kernel, spaces), when=found.when)
+        found.prepare(kernel, tuple(spaces), found.most if most is None else most)

@@ -3,6 +3,7 @@ as it is now, and what that run shows is judged anew."""
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 import attrs
@@ -122,6 +123,6 @@ def _numbers(execution: Execution, token: Token) -> list[int]:
 
 
 def _search(token: Token) -> str:
-    sets = "".join(f" --set {name}={value}" for name, value in token.params.items())
+    sets = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in token.params.items())
     fix = f" --fix {token.fix}" if token.fix else ""
     return f"kmodel explore {token.scenario}{fix}{sets}"

@@ -9,7 +9,7 @@ from typing import Final
 
 ROOMS: Final = (
     *("point", "recorder", "shared", "table", "world", "event", "panic", "param"),
-    *("untracked", "remembered"),
+    *("untracked", "remembered", "streak"),
     *("sync", "vm", "pmap", "fault", "uvmfault", "vmspace", "fixes", "pagedaemon"),
     *("allocation", "boot", "leak", "properties", "machine"),
 )

@@ -30,14 +30,16 @@ class Cpu:
     """What belongs to one CPU, and is touched by its own task only.
 
     ``held`` are the locks it holds, in the order taken (the kernel knows mutexes
-    by count and IPL; here they are named, for messages and for lock order).
+    by count and IPL; here they are named, for messages and for lock order). ``busy`` are
+    the pages that its thread has marked as its own.
     """
 
     name: Final[str]
     held: tuple[Any, ...]
+    busy: tuple[int, ...]
 
     def __init__(self, name: str) -> None:
-        self.name, self.held = f"cpu {name}", ()
+        self.name, self.held, self.busy = f"cpu {name}", (), ()
 
 
 def curcpu() -> Cpu:

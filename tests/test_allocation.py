@@ -16,6 +16,7 @@ from kmodel.explore.order import LockOrder
 from kmodel.machine import Machine
 from kmodel.point import procedure
 from kmodel.properties import PROPERTIES
+from kmodel.sync.rwlock import RwLock
 from kmodel.vm.cause import Cause
 from kmodel.vm.km import KernelMemory
 from kmodel.vm.kmap import KernelMap
@@ -300,6 +301,66 @@ def test_the_page_daemon_is_pure_unless_it_refills_with_waitok() -> None:
     assert waits == {"the page daemon waits for the lock of kernel_map"}
 
 
+@breaks("page daemon purity")
+def test_a_daemon_that_waits_for_an_owner_of_pages_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: uvmpd_trylockowner sleeps for the lock."""
+
+    def scan() -> Machine:
+        m = boot(pageout=True, npages=19, swap_used=50)
+        space = m.process()
+        m.resident(space, VA)
+        m.only_free(3)
+
+        async def hold() -> None:
+            lock = space.map.amap.am_lock
+            await lock.enter(True)
+            await lock.exit()
+
+        m.cpu("A", m.physmem.uvm_wait, "test")
+        m.background("H", hold)
+        return m
+
+    name = "page daemon purity"
+    assert broken(scan(), name) == set()
+
+    async def sleeps(self: RwLock, write: bool) -> bool:
+        await self.enter(write)
+        return True
+
+    monkeypatch.setattr(RwLock, "enter_try", sleeps)
+    assert broken(scan(), name) == {"the page daemon waits for p0 amap, the lock of a page's owner"}
+
+
+# --- 20 -----------------------------------------------------------------------------------
+
+
+WOKEN = "a waiter for memory is woken"
+
+
+def restarts(**params: Any) -> Machine:
+    """A fault waits for memory, of which there is plenty, each time it is refused the map."""
+    m = boot("wait", vp_stock=0, **params)
+    m.cpu("A", m.process().fault, VA)
+    m.background("K", m.kernel_map.churn)
+    return m
+
+
+@breaks("a waiter for memory is woken")
+@pytest.mark.parametrize(("lap", "lost"), [("wakes", True), ("silent", True), ("counts", False)])
+def test_a_waiter_for_memory_is_woken_only_by_a_daemon_that_counts(lap: str, lost: bool) -> None:
+    """No plant is needed: the lap of the real kernels loses a bell."""
+    assert bool(hangs(restarts(lap=lap), WOKEN)) is lost
+
+
+def test_a_waiter_is_not_the_daemons_while_that_waits_itself() -> None:
+    """Then it is the daemon's own wait that is wrong (purity)."""
+    m = holder_waits_for_memory("daemon-refill")
+    m.must("no memory deadlock through kernel_map")
+    assert hangs(m, WOKEN) == set()
+
+
 # --- 21 -----------------------------------------------------------------------------------
 
 
@@ -328,6 +389,13 @@ def test_with_a_put_that_looks_under_the_lock_every_waiter_is_served(
 
     monkeypatch.setattr(Pool, "_wakeup", always)
     assert hangs(waiting_get(), SERVED) == set()
+
+
+@breaks("a pool's waiter is served")
+def test_a_waiter_of_a_pool_can_be_left_where_an_item_could_be_made() -> None:
+    """The kernel's own: the collector frees addresses, and wakes nobody who waits for them."""
+    said = judged("idle_pages", "populate", None).cell((SERVED,))
+    assert (said.kind, said.property) == ("deadlock", SERVED)
 
 
 # --- 23 -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ ROOT = Path(kmodel.__file__).parent
 
 FLOOR0 = {
     *("point", "recorder", "shared", "table", "world", "event", "panic", "param", "untracked"),
-    "remembered",
+    *("remembered", "streak"),
 }
 FLOOR6 = {
     "log",

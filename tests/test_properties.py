@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from breaks import breaks
 from stories import judged
-from worlds import boot, run, search
+from worlds import boot, everywhere, marks, panics, run, search
 
 from kmodel import situations
 from kmodel.explore.schedule import parse
-from kmodel.fault import Space
-from kmodel.fixes import lock_retry
+from kmodel.fault import Kernel, Space
+from kmodel.fixes import lock_retry, populate, wait
+from kmodel.pmap.checks import fails_again
 from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Slot
@@ -19,6 +20,8 @@ from kmodel.properties import PROPERTIES
 from kmodel.refit import case_of, refit
 from kmodel.settings import UsageError
 from kmodel.table import Stamp
+from kmodel.uvmfault import centre
+from kmodel.uvmfault.flt import Flt
 from kmodel.vm.contents import Contents
 from kmodel.vm.map import UserMap
 from kmodel.vm.object import UvmObject
@@ -359,10 +362,10 @@ def test_a_table_that_is_asked_for_with_waitok_under_the_mutex_is_found(
     assert verdict(name, "contention") == "sleep-under-mutex"
 
 
-@breaks("no lock is held at a wait")
+@breaks("nothing is held at a wait")
 def test_a_fault_that_waits_with_its_map_locked_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: uvmfault_unlockall forgets the map."""
-    name = "no lock is held at a wait"
+    name = "nothing is held at a wait"
     assert verdict(name, "contention") == "holds"
 
     @procedure
@@ -371,3 +374,232 @@ def test_a_fault_that_waits_with_its_map_locked_is_found(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(UserMap, "unlock", unlock)
     assert verdict(name, "contention") == "wait-under-lock"
+
+
+def page_that_cannot_be_mapped(fix: str = "populate") -> set[str]:
+    """What goes wrong while a page of a file is read in, and is refused its table."""
+    m = boot(fix, vp_stock=0)
+    space, file = m.process(), m.object(1)
+    m.map_object(space, 0x20_0000, file)
+    m.cpu("A", space.fault, 0x20_0000)
+    m.background("K", m.kernel_map.churn, 1)
+    graph = search(m.finish())
+    assert "a NOWAIT get was refused by the map lock" in marks(graph)
+    return {wrong.message for wrong in panics(graph)}
+
+
+@breaks("nothing is held at a wait")
+@pytest.mark.parametrize("fix", ["wait", "populate"])
+def test_a_fault_that_waits_with_its_page_busy_is_found(
+    monkeypatch: pytest.MonkeyPatch, fix: str
+) -> None:
+    """Planted: a page that could not be mapped stays busy. No lock is held."""
+    assert page_that_cannot_be_mapped(fix) == set()
+
+    @procedure
+    async def keep(flt: Flt, uobj: UvmObject | None) -> None:
+        await flt.space.map.unlockall(flt.entry, uobj)
+
+    monkeypatch.setattr(centre, "drop", keep)
+    (said,) = page_that_cannot_be_mapped(fix)
+    assert "flt_pmfail: cpu A would wait holding busy page" in said
+
+
+# --- how often in a row -------------------------------------------------------------------------
+
+REFAULTS, REFUSALS, STORM = "bounded refaults", "bounded refusals", "no wake storm"
+
+
+def exceeded(name: str, fix: str, most: int | None = None, holds: int | None = None) -> set[str]:
+    """What breaks the property while one thread faults, and kernel_map is locked and unlocked
+    so often, or for ever."""
+    m = boot(fix, vp_stock=0)
+    space = m.process()
+    m.must(name, most=most)
+    m.cpu("A", space.fault, 0x20_0000)
+    m.background("K", m.kernel_map.churn, holds)
+    graph = search(m.finish())
+    assert not panics(graph)
+    return {wrong.message for wrong in graph.violations if wrong.property == name}
+
+
+@pytest.mark.parametrize("name", [REFAULTS, REFUSALS, STORM])
+def test_populate_is_refused_once_restarted_once_and_wakes_nobody(name: str) -> None:
+    """However often the lock is taken: of two CPUs too."""
+    assert exceeded(name, "populate") == set()
+    m = boot("populate", vp_stock=0)
+    space = m.process()
+    for cpu in range(2):
+        m.cpu("AB"[cpu], space.fault, 0x20_0000 * (cpu + 1))
+    m.background("K", m.kernel_map.churn, 1)
+    m.must(name)
+    assert not [wrong for wrong in search(m.finish()).violations if wrong.property == name]
+
+
+@breaks("bounded refaults")
+@pytest.mark.parametrize("fix", ["wait", "lock-retry", "cause"])
+def test_who_retries_without_what_it_needs_fails_again_without_bound(fix: str) -> None:
+    """No plant is needed. Tables that were made stay, so none fails for more than before."""
+    assert exceeded(REFAULTS, fix) == {"p0 pmap: A's pmap_enter of 0x200000 failed 2 times"}
+    assert exceeded(REFAULTS, fix, 3) == {"p0 pmap: A's pmap_enter of 0x200000 failed 4 times"}
+
+
+@breaks("bounded refaults")
+def test_a_populate_that_leaves_a_table_out_is_called_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: it links one table, and no more."""
+
+    async def one(kernel: Kernel, space: Space, va: int, error: int) -> None:
+        pm = space.pmap
+        vp = await pm.pools.get_vp(True)
+        await pm.lock()
+        assert pm.top is not None
+        child = pm.table(pm.top, va, 1)
+        level, above = (1, pm.top) if child is None else (2, child)
+        if pm.table(above, va, level) is None:
+            pm.link(above, va, level, vp)
+            vp = None
+        await pm.unlock()
+        if vp is not None:
+            await pm.pools.put_vp(vp)
+
+    monkeypatch.setattr(populate, "after_failure", one)
+    assert exceeded(REFAULTS, "populate") == {"p0 pmap: A's pmap_enter of 0x200000 failed 2 times"}
+    assert exceeded(REFAULTS, "populate", 2) == set()
+
+
+@breaks("bounded refaults")
+def test_a_retry_that_needs_more_than_before_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: who waits for memory loses its tables."""
+    rest = wait.after_failure
+
+    async def strip(kernel: Kernel, space: Space, va: int, error: int) -> None:
+        await space.pmap.lock()
+        top = space.pmap.top
+        assert top is not None
+        top.slots.used = ()
+        await space.pmap.unlock()
+        await rest(kernel, space, va, error)
+
+    more = "p0 pmap: pmap_enter failed again, and lacked more than the last time"
+    assert more not in said_of_failures()
+    monkeypatch.setattr(wait, "after_failure", strip)
+    assert more in said_of_failures()
+
+
+def said_of_failures() -> set[str | None]:
+    """What the check says in any state of a fault that is refused again and again."""
+    m = boot("wait", vp_stock=0)
+    space = m.process()
+    m.must(REFAULTS)
+    m.cpu("A", space.fault, 0x20_0000)
+    m.background("K", m.kernel_map.churn)
+    return everywhere(search(m.finish()), lambda: fails_again(space.pmap))
+
+
+@breaks("bounded refusals")
+@pytest.mark.parametrize("fix", ["wait", "lock-retry", "cause"])
+def test_who_tries_the_lock_again_may_be_refused_without_bound(fix: str) -> None:
+    """No plant is needed: the lock that was waited for is somebody else's again."""
+    assert exceeded(REFUSALS, fix) == {
+        "A's tries of kernel_map's lock were refused 2 times in a row"
+    }
+    assert exceeded(REFUSALS, fix, 3) == {
+        "A's tries of kernel_map's lock were refused 4 times in a row"
+    }
+
+
+@breaks("bounded refusals")
+def test_a_populate_that_only_tries_is_refused_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: populate asks with NOWAIT until it is given a table, or three times."""
+
+    async def spin(kernel: Kernel, space: Space, va: int, error: int) -> None:
+        for _ in range(3):
+            vp = await space.pmap.pools.get_vp(False)
+            if vp is not None:
+                await space.pmap.pools.put_vp(vp)
+                return
+
+    monkeypatch.setattr(populate, "after_failure", spin)
+    assert exceeded(REFUSALS, "populate")
+
+
+@breaks("no wake storm")
+def test_who_waits_for_memory_that_is_not_short_has_laps_done_for_nothing() -> None:
+    """No plant is needed; of fixes that do not wait for memory there is no lap."""
+    end = "with no page short, and no fault ended meanwhile"
+    assert exceeded(STORM, "wait") == {f"the pagedaemon did a lap {end}"}
+    assert exceeded(STORM, "wait", 2) == {f"the pagedaemon did 3 laps {end}"}
+    assert exceeded(STORM, "lock-retry") == set()
+
+
+@breaks("no wake storm")
+def test_a_populate_that_rings_for_the_page_daemon_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: it wakes the daemon, in case that helps."""
+    real = populate.after_failure
+
+    async def ring(kernel: Kernel, space: Space, va: int, error: int) -> None:
+        await kernel.physmem.pagedaemon.wakeup()
+        await real(kernel, space, va, error)
+
+    monkeypatch.setattr(populate, "after_failure", ring)
+    assert exceeded(STORM, "populate")
+
+
+def test_an_unmap_meanwhile_is_no_fault_of_the_fix() -> None:
+    """The descriptor that populate made goes with the mapping, and must be made again."""
+    m = boot("populate", vp_stock=0, pted_stock=0)
+    space = m.process()
+
+    async def twice() -> None:
+        for _ in range(2):
+            await space.fault(0x20_0000)
+            await space.munmap(0x20_0000, 0x20_1000)
+            await space.mmap()
+
+    m.must(REFAULTS)
+    m.cpu("A", twice)
+    m.background("K", m.kernel_map.churn, 2)
+    assert not [w for w in search(m.finish()).violations if w.property == REFAULTS]
+
+
+def test_in_a_cell_what_was_asked_for_is_a_finding() -> None:
+    """The headline stays that of the situation's own properties; more states are searched."""
+    found = situations.load("contention")
+    names = f"{REFAULTS}, {REFUSALS}, {STORM}"
+    cells = {}
+    for must in ("", names):
+        searched = judged(found.scenario, "wait", "contention", cpus=1, must=must)
+        cells[must] = searched.cell(found.properties)
+    assert cells[""].kind == cells[names].kind == "lost-wakeup"
+    assert {one.property for one in cells[names].findings} >= {REFAULTS, REFUSALS, STORM}
+    assert not {one.property for one in cells[""].findings} & {REFAULTS, REFUSALS, STORM}
+    assert cells[names].evidence.states > cells[""].evidence.states
+
+
+def test_a_bound_is_for_what_has_one() -> None:
+    """And for nothing less than none."""
+    with pytest.raises(ValueError, match="most=2"):
+        boot().must("each page is in one place", most=2)
+    with pytest.raises(ValueError, match="most=-1"):
+        boot().must(REFAULTS, most=-1)
+
+
+def test_processes_may_come_after_what_is_asked_of_them() -> None:
+    """They are looked at all the same."""
+    m = boot(vp_stock=0)
+    m.must(REFAULTS)
+    m.cpu("A", m.process().fault, 0x20_0000)
+    m.background("K", m.kernel_map.churn)
+    found = {wrong.property for wrong in search(m.finish()).violations if wrong.judged}
+    assert found == {REFAULTS}
+
+    m = boot("populate")
+    m.must("bounded waste")
+    space = m.process()
+    m.cpu("A", space.fault, 0x20_0000)
+    m.finish()
+    assert space.pmap.calls == 0

@@ -31,7 +31,11 @@ def list_all(with_params: bool, properties: bool, as_json: bool) -> None:
         _lines(found[title])
     if properties:
         click.echo(
-            styled('properties (m.must("NAME") asks for one that is not always judged)', bold=True)
+            styled(
+                'properties (m.must("NAME") or --set must=NAME asks for one that is not always '
+                "judged)",
+                bold=True,
+            )
         )
         _lines(found["properties"])
     if with_params:

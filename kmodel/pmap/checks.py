@@ -16,11 +16,13 @@ from kmodel.vm.pool import Pool
 
 def populated_is_mapped(pm: Pmap) -> str | None:
     """A populated slot is no mapping for whatever looks it up: the tables, the page's pv list,
-    the hardware's walk, a TLB."""
+    the hardware's walk, a TLB, the count of what is wired (for the other, ``resident_drifts``)."""
     zero = {va: item for _, va, item in pm.linked() if isinstance(item, Pted) and not item.pte}
     for va in zero:
         if pm.pmap_vp_lookup(va)[0] is Slot.VALID:
             return f"{pm.name}: {va:#x} is populated, and looks mapped"
+        if zero[va].wired:
+            return f"{pm.name}: {va:#x} is populated, and counts as wired"
     for page, mappings in enumerate(pm.pools.pv.lists if pm.pools.pv else ()):
         if any(pted is zero.get(va) for of, va, pted in mappings if of is pm):
             return f"{pm.name}: a populated address is on the pv list of page {page}"
@@ -144,3 +146,14 @@ def unbounded_waste(pm: Pmap) -> str | None:
             f"{pm.calls} calls that could leave some"
         )
     return None
+
+
+def fails_again(pm: Pmap) -> str | None:
+    """Property 19: each failure is a restart of the fault, unless it is killed."""
+    if pm.failures.grown:
+        return f"{pm.name}: pmap_enter failed again, and lacked more than the last time"
+    found = pm.failures.broken()
+    if found is None:
+        return None
+    who, va, times = found
+    return f"{pm.name}: {who}'s pmap_enter of {va:#x} failed {times} times"

@@ -20,6 +20,7 @@ from kmodel.pmap.pte import Pted, Slot, index
 from kmodel.pmap.tables import Tables
 from kmodel.point import operation, procedure
 from kmodel.shared import Atomic, Hidden, Statistic, shared
+from kmodel.streak import Streak
 from kmodel.sync.mutex import IPL_VM, Mutex
 from kmodel.vm.cause import Cause
 
@@ -46,6 +47,7 @@ class Pmap(Tables):
     slip: Hidden[int]
     exact: Hidden[bool]
     calls: Hidden[int]
+    failures: Final[Streak]  # for a check: of one address's pmap_enter
 
     def __init__(self, p: KernelParams, pools: PmapPools, name: str, levels: int = 0) -> None:
         super().__init__(f"{name} pmap", levels or p.levels, pools)
@@ -54,6 +56,7 @@ class Pmap(Tables):
         self.pm_mtx = Mutex(f"{name} pm_mtx", IPL_VM)
         self.resident_count, self.slip, self.exact = 0, 0, True
         self.refs, self.wired_count, self.calls = 1, 0, -1
+        self.failures = Streak(f"{name} pmap_enter failures")
 
     async def lock(self) -> None:
         await self.pm_mtx.enter()
@@ -103,6 +106,7 @@ class Pmap(Tables):
         if slot is Slot.VALID:
             assert pted is not None
             if pted.pte == (page, write):
+                self.failures.over(va)
                 await self.unlock()
                 return 0
             await self.pmap_remove_pted(va, pted)
@@ -113,14 +117,22 @@ class Pmap(Tables):
             if not canfail:
                 raise Panic(f"pmap_enter: {self.name}: failed to allocate for {va:#x}")
             say("pmap.fail", obj=self.name, va=hex(va), error="ENOMEM")
+            self._failed(va)
             await self.unlock()
             return made if self.p.pmap_error == "cause" else ENOMEM
         await self.fill(va, made, (page, write), wired)
         if access or wired:
             await self._insert(va, made)
+        self.failures.over(va)
         say("pmap.enter", obj=self.name, va=hex(va), page=page)
         await self.unlock()
         return 0
+
+    @procedure
+    def _failed(self, va: int) -> None:
+        """Note for a check that ``va`` still lacks so much. Held: pm_mtx."""
+        if self.failures.most >= 0:
+            self.failures.again(va, self.missing(va))
 
     @procedure
     async def _new_pted(self, va: int) -> Pted | Cause:
@@ -215,6 +227,7 @@ class Pmap(Tables):
             slot, pted = self.pmap_vp_lookup(va)
             if slot is Slot.VALID and pted is not None:
                 await self.pmap_remove_pted(va, pted)
+                self.failures.over(va, for_all=True)
         await self.unlock()
 
     @procedure

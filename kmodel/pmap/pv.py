@@ -101,6 +101,7 @@ class PvLists:
         await self.mtx[page].leave()
         if first is not None and first[0] is pm:
             await pm.pmap_remove_pted(first[1], first[2])
+            pm.failures.over(first[1], for_all=True)
         else:
             mark("pmap_page_protect found another mapping first when it came back")
         await pm.unlock()

@@ -100,6 +100,15 @@ class Tables:
             return Slot.EMPTY, None
         return (Slot.VALID if pted.pte else Slot.POPULATED), pted
 
+    def missing(self, va: int) -> int:
+        """How many tables and descriptors ``va`` still needs. Held: pm_mtx."""
+        vp = self.top
+        for level in self._levels()[:-1]:
+            if vp is None:
+                return 5 - level
+            vp = self.table(vp, va, level)
+        return 2 if vp is None else int(self.descriptor(vp, va) is None)
+
     @procedure
     async def reclaim(self, va: int, how: str) -> None:
         """Unlink and free the last table of ``va`` if it is empty by now (``last``), or those

@@ -34,13 +34,14 @@ def assert_may_sleep(what: str, interlock: Mutex | None = None) -> None:
 
 @procedure
 def assert_nothing_held(where: str) -> None:
-    """At a place where a fault waits it must hold no lock of any kind."""
-    held = curcpu().held
+    """At a place where a fault waits it must hold no lock of any kind, and own no busy page."""
+    cpu = curcpu()
+    held = (*(lock.name for lock in cpu.held), *(f"busy page {page}" for page in cpu.busy))
     if held:
         raise Panic(
-            f"{where}: {curcpu().name} would wait holding {', '.join(lock.name for lock in held)}",
+            f"{where}: {cpu.name} would wait holding {', '.join(held)}",
             "wait-under-lock",
-            culprits=tuple(lock.name for lock in held),
+            culprits=held,
         )
 
 

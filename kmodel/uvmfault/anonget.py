@@ -10,6 +10,7 @@ from kmodel.event import mark, say
 from kmodel.point import Loop, procedure
 from kmodel.sync.channel import assert_nothing_held
 from kmodel.uvmfault.flt import ERESTART, ERESTART_UPPER, Flt
+from kmodel.vm.busy import uvm_page_disown, uvm_page_own
 
 
 @procedure
@@ -45,6 +46,7 @@ async def uvmfault_anonget(flt: Flt) -> int:
             pages = await space.kernel.km.cache.getpages(1, waitok=False, usereserve=False)
             if pages is not None:
                 anons.put(anon._replace(page=pages[0], busy=True))
+                uvm_page_own(pages[0])
             await amap.am_lock.exit()
             await space.map.pause()
             if pages is None:
@@ -68,6 +70,7 @@ async def _swap_in(flt: Flt, address: int) -> None:
     assert anon is not None
     assert anon.page is not None
     kernel.contents.swap_in(address, anon.page)
+    uvm_page_disown(anon.page)
     if anon.ref:
         anons.put(anon._replace(busy=False))
         say("page.in", obj=space.name, va=hex(flt.va), page=anon.page)

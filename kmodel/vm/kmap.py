@@ -15,6 +15,7 @@ from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.point import RUN, Loop, procedure
 from kmodel.shared import shared
+from kmodel.streak import Streak
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import IPL_NONE, Mutex
 from kmodel.sync.rwlock import RwLock, rwlock
@@ -54,6 +55,7 @@ class KernelMap:
     wanted: bool  # lock; VM_MAP_WANTVA: somebody sleeps on ``freed``
     freed_mtx: Final[Mutex]
     freed: Final[Channel]
+    refusals: Final[Streak]  # for a check
 
     def __init__(self, p: KernelParams) -> None:
         self.lock = rwlock("kernel_map", p.rwlock, p.rwlock_spins)
@@ -64,6 +66,7 @@ class KernelMap:
         self.used, self.wanted = (1 << singles) - 1, False
         self.freed_mtx = Mutex("kernel_map.freed", IPL_NONE)
         self.freed = Channel("kernel_map va")
+        self.refusals = Streak("refusals of kernel_map")
 
     async def vm_map_lock(self) -> None:
         """Write-lock the map, sleeping while somebody else holds it; a new timestamp."""
@@ -73,7 +76,9 @@ class KernelMap:
     async def vm_map_lock_try(self) -> bool:
         """Write-lock the map if no reader or writer has it; never sleeps, never queues."""
         if not await self.lock.enter_try(True):
+            self.refusals.again()
             return False
+        self.refusals.over()
         self.timestamp.bump()
         return True
 

@@ -17,6 +17,7 @@ from kmodel.shared import shared
 from kmodel.sync.channel import Channel, assert_nothing_held
 from kmodel.sync.rwlock import RwLock, rwlock
 from kmodel.table import Sparse
+from kmodel.vm.busy import uvm_page_disown, uvm_page_own
 from kmodel.vm.contents import Contents
 from kmodel.vm.pagecache import PageCache
 
@@ -91,6 +92,7 @@ class UvmObject:
                 pages = await self.cache.getpages(1, waitok=False, usereserve=False)
                 if pages is not None:
                     self.memq[index] = ObjectPage(pages[0], busy=True)
+                    uvm_page_own(pages[0])
                     await self.vmobjlock.exit()
                     return await self._fetch(index, pages[0])
                 await self.vmobjlock.exit()
@@ -101,6 +103,7 @@ class UvmObject:
                 await self.busy_pages.rwsleep(self.vmobjlock)
             else:
                 self.memq[index] = there._replace(busy=True)
+                uvm_page_own(there.page)
                 await self.vmobjlock.exit()
                 return 0
             await self.vmobjlock.enter(True)
@@ -115,6 +118,7 @@ class UvmObject:
         if self.backing == "broken":
             await self.vmobjlock.enter(True)
             self.memq[index] = None
+            uvm_page_disown(page)
             await self.cache.freepages((page,))
             await self.busy_pages.wakeup()
             await self.vmobjlock.exit()
@@ -133,6 +137,7 @@ class UvmObject:
         false if it was released meanwhile, and so is freed. Held: vmobjlock, write."""
         there = self.memq[index]
         assert there is not None
+        uvm_page_disown(there.page)
         if there.released:
             self.memq[index] = None
             await self.cache.freepages((there.page,))

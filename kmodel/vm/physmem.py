@@ -18,6 +18,7 @@ from kmodel.panic import Panic
 from kmodel.param import KernelParams
 from kmodel.point import RUN, Loop, Task, curtask, procedure
 from kmodel.shared import shared
+from kmodel.streak import Streak
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
 
@@ -53,6 +54,7 @@ class PhysMem:
     paging: int  # fpageqlock
     pmas: tuple[Task, ...]  # fpageqlock
     nowait_pma: bool  # fpageqlock
+    laps: Final[Streak]  # for a check; those for which nothing was short
 
     def __init__(self, p: KernelParams) -> None:
         self.npages = p.npages
@@ -66,7 +68,7 @@ class PhysMem:
         self.pla = Channel("uvm_wait_pla")
         self.free, self.others = (1 << p.npages) - 1, 0
         self.paging, self.pmas, self.nowait_pma = 0, (), False
-        self.p, self.waiting = p, 0
+        self.p, self.waiting, self.laps = p, 0, Streak("laps for nothing")
 
     def fragment(self) -> None:
         """The end of boot: every second page goes to somebody else for good, if it is free."""

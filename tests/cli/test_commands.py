@@ -56,6 +56,35 @@ def test_explore_ends_as_its_verdict_says(
     assert ("excluded by lock-grant alone: starvation" in ran.out) == (fix != "wait")
 
 
+def test_a_property_can_be_asked_for_by_name(call: Commands) -> None:
+    """With its own bound or another; the token carries both, and replays."""
+    storm = ("--set", "must=no wake storm, each page is in one place")
+    ran = call("explore", MAP, *ONE, "--fix", "wait", *storm, "--json")
+    assert (ran.status, ran.document["property"]) == (1, "no wake storm")
+    again = call("replay", ran.document["replay"], "--json")
+    assert again.document["property"] == "no wake storm"
+    ran = call("explore", MAP, *ONE, "--fix", "wait", *storm, "--set", "most=2", "--json")
+    assert ran.document["message"].startswith("the pagedaemon did 3 laps with no page short")
+    assert call("explore", MAP, *ONE, "--fix", "populate", *storm).status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no wake stom", "no such property. Did you mean 'no wake storm'?"),
+        ("ends", "must=ends: that is judged always"),
+        ("NOWAIT never blocks", "to be broken it takes watch_nowait=true"),
+    ],
+)
+def test_a_property_that_cannot_be_asked_for_is_refused(
+    call: Commands, name: str, words: str
+) -> None:
+    """With the reason, and what to do."""
+    ran = call("explore", MAP, *ONE, "--set", f"must={name}")
+    assert ran.status == 2
+    assert words in ran.err
+
+
 def test_explore_prints_one_document(call: Commands) -> None:
     """And nothing else on standard output, nor colour anywhere."""
     ran = call("explore", MAP, *ONE, "--json")

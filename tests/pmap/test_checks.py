@@ -64,6 +64,21 @@ def test_a_descriptor_that_stays_on_its_pages_list_is_found(monkeypatch):
     assert broken(NOT_MAPPED, pv_lists=True, pted_stock=4) == {NOT_MAPPED}
 
 
+@breaks("populated is not mapped")
+def test_a_descriptor_that_is_still_wired_is_found(monkeypatch):
+    """Planted: PR_ZERO is forgotten, and the descriptor's last mapping was wired."""
+    ask = PmapPools.ask_pted
+
+    @procedure
+    async def dirty(self, waitok):
+        pted = await ask(self, waitok)
+        pted.wired = waitok
+        return pted
+
+    monkeypatch.setattr(PmapPools, "ask_pted", dirty)
+    assert broken(NOT_MAPPED) == {NOT_MAPPED}
+
+
 @breaks("one installer per slot")
 def test_a_descriptor_in_two_slots_is_found(monkeypatch):
     """Planted: linking takes the neighbouring slot as well."""
