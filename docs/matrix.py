@@ -1,4 +1,8 @@
-"""The README's table of verdicts: ``kmodel compare --all --json > F; python docs/matrix.py F``.
+"""The README's table of verdicts, from what one long run found:
+
+    kmodel compare --all --max-seconds 7200 --json > F
+    python docs/matrix.py F            prints it
+    python docs/matrix.py --write F    puts it into the README
 
 Several files are one table, so that situations can be judged one after the other.
 """
@@ -6,10 +10,15 @@ Several files are one table, so that situations can be judged one after the othe
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 from kmodel import fixes, situations
+
+README = Path(__file__).parent.parent / "README.md"
+TABLE = re.compile(r"^\| \|(?: [a-z-]+ \|)+\n(?:\|.*\n)+", re.MULTILINE)
+"""The one table there whose first column has no name."""
 
 
 def table(documents: list[dict]) -> str:
@@ -20,7 +29,7 @@ def table(documents: list[dict]) -> str:
             whole = all(variant["evidence"]["complete"] for variant in cell["variants"])
             told = cell["kind"] or cell["verdict"]
             said[cell["fix"], cell["situation"]] = (
-                told if whole or told == "inconclusive" else f">= {told}"
+                told if whole or cell["verdict"] != "violated" else f">= {told}"
             )
         for cell in document.get("left_out", []):
             said.setdefault((cell["fix"], cell["situation"]), "-")
@@ -31,8 +40,23 @@ def table(documents: list[dict]) -> str:
         f"| `{fix}` |" + "".join(f" {said.get((fix, place), '')} |" for place in places)
         for fix in rows
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
+
+
+def main(words: list[str]) -> int | str:
+    names = [word for word in words if word != "--write"]
+    if not names:
+        return __doc__ or ""
+    made = table([json.loads(Path(name).read_text()) for name in names])
+    if "--write" not in words:
+        print(made, end="")
+        return 0
+    text, found = TABLE.subn(lambda _: made, README.read_text())
+    if found != 1:
+        return f"README.md has {found} tables of verdicts, and must have one"
+    README.write_text(text)
+    return 0
 
 
 if __name__ == "__main__":
-    print(table([json.loads(Path(name).read_text()) for name in sys.argv[1:]]))
+    sys.exit(main(sys.argv[1:]))

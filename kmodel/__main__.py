@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from kmodel.cli import run_command_line
-
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    try:
+        from kmodel.cli import run_command_line
+    except KeyboardInterrupt:  # of the first moment
+        sys.exit(130)
     sys.exit(run_command_line(sys.argv[1:]))
 
 

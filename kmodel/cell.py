@@ -4,11 +4,14 @@ together."""
 from __future__ import annotations
 
 import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
 
-from kmodel import fixes, situations
+from kmodel import fixes, situations, story
 from kmodel.compare import Judged, Unit
 from kmodel.verdict import Finding, Verdict
 
@@ -54,6 +57,16 @@ class Cell:
         return {n: params[n] for n in names if n in params and n not in unit.variant}
 
     @property
+    def set_by_hand(self) -> str:
+        """What the user made of the machine: then what the situation says of it may not be so."""
+        own = {
+            f.name for f in attrs.fields(story.load(situations.load(self.situation).scenario).own)
+        }
+        given = {k: v for k, v in self.worst.unit.given.items() if k not in own}
+        told = ", ".join(f"{key}={value}" for key, value in given.items())
+        return told and f"set: {told} (what is said of {self.situation} is of the defaults)"
+
+    @property
     def kernels(self) -> dict[str, list[Any]]:
         """The variants of the kernel and of the situation: each parameter with its values."""
         every = [judged.unit.variant for judged in self.variants]
@@ -96,12 +109,28 @@ class Cell:
             judged.verdict.document()
             | {
                 "variant": judged.unit.variant,
+                "complete": judged.complete,
+                "states": judged.verdict.evidence.states,
+                "seconds": judged.verdict.evidence.seconds,
                 "properties": _short(judged.properties),
-                "asleep": [attrs.asdict(one) for one in judged.asleep],
+                "asleep": [one.document() for one in judged.asleep],
             }
             for judged in self.variants
         ]
         return found
+
+
+def stops(variants: Iterable[Judged]) -> list[tuple[str, int]]:
+    """What ended searches early, each with the number of ``variants``. When their common time
+    was over, how much of it a variant had had says nothing."""
+    why = Counter(_stop(one.verdict.evidence.bound) for one in variants if not one.complete)
+    return list(why.items())
+
+
+def _stop(bound: str) -> str:
+    if re.search(r"\d s \(|out of time", bound):
+        return "no time was left"
+    return re.sub(r"^(\d+) states", lambda found: f"{int(found[1]):,} states", bound)
 
 
 def at_least(word: str, verdict: Verdict, complete: bool) -> str:

@@ -8,6 +8,7 @@ data, so that units can be judged by several processes with the same result.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, Final
 
 import attrs
@@ -22,6 +23,7 @@ from kmodel.explore.schedule import parse
 from kmodel.explore.tree import Divergence
 from kmodel.joint import explore
 from kmodel.sampling import sample
+from kmodel.settings import UsageError
 from kmodel.shown import show, undecided
 from kmodel.verdict import Finding, Verdict
 
@@ -88,9 +90,10 @@ def units(chosen: list[str], places: list[str], given: dict[str, Any]) -> list[U
     parameter that is ``given`` is no variant any more; one that only the scenarios of other
     situations have is left out.
 
-    Raises ``UsageError`` for parameters that cannot be.
+    Raises ``UsageError`` for parameters that cannot be, and says of each in which situations.
     """
     found: list[Unit] = []
+    wrong: dict[str, list[str]] = {}
     loaded = [situations.load(place) for place in places]
     owned = {one.name: _own(one.scenario) for one in loaded}
     for situation in loaded:
@@ -103,10 +106,23 @@ def units(chosen: list[str], places: list[str], given: dict[str, Any]) -> list[U
             for where, how in pairs:
                 variant = {key: here.get(key, value) for key, value in (where | how).items()}
                 unit = Unit(fix, situation.name, variant, here)
-                if unit not in found:
+                if unit in found:
+                    continue
+                found.append(unit)
+                try:
                     unit.case()
-                    found.append(unit)
+                except UsageError as error:
+                    wrong.setdefault(str(error), []).append(situation.name)
+    if wrong:
+        raise UsageError("\n".join(_all_that_is(wrong, places)))
     return found
+
+
+def _all_that_is(wrong: dict[str, list[str]], places: list[str]) -> Iterator[str]:
+    """Each error once; where not all situations have it, with those that do."""
+    for error, where in wrong.items():
+        here = list(dict.fromkeys(where))
+        yield error if here == places else f"In {', '.join(here)}: {error}"
 
 
 def _own(scenario: str) -> frozenset[str]:

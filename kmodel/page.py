@@ -6,12 +6,11 @@ It asks nothing of any network and runs no script: a cell's story is the target 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from importlib.resources import files
 from typing import Any, Final
 
 from kmodel import fixes, situations
-from kmodel.cell import Cell, at_least
+from kmodel.cell import Cell, at_least, stops
 from kmodel.compare import Judged
 from kmodel.explain.ran import Ran
 from kmodel.explain.story import story
@@ -41,6 +40,7 @@ def page(found: list[Cell], cannot: list[dict[str, str]]) -> str:
         "TITLE": TITLE,
         "PICTURES": f'<svg class="shared" aria-hidden="true">{SHARED}</svg>',
         "TABLE": _table(found, rows, cannot),
+        "PLACES": _places(found, cannot),
         "CELLS": "\n".join(map(_cell, found)),
         "SUMMARIES": "\n".join(_summary(fix, found) for fix in rows),
         "LEFTOUT": _left_out(cannot),
@@ -135,6 +135,7 @@ def _evidence(cell: Cell) -> list[str]:
     told += [f"Bounds: {', '.join(f'{name}={value}' for name, value in cell.bounds.items())}."]
     kernels = [f"{name} {' | '.join(map(str, of))}" for name, of in cell.kernels.items()]
     told += [f"Kernel variants: {'; '.join(kernels)}."]
+    told += [f"{cell.set_by_hand[0].upper()}{cell.set_by_hand[1:]}."] if cell.set_by_hand else []
     told += [f"Assumed: {'; '.join(cell.assumed)}."]
     told += [] if worst.kind else [worst.message[0].upper() + worst.message[1:] + "."]
     items = "".join(f"<li>{text(one)}</li>" for one in [*sentences, *told])
@@ -143,13 +144,12 @@ def _evidence(cell: Cell) -> list[str]:
 
 def _stops(cell: Cell) -> list[str]:
     """What ended searches early, each with the number of variants."""
-    stops = Counter(one.verdict.evidence.bound for one in cell.variants if not one.complete)
     many = len(cell.variants)
     return [
         f"{number} of {many} variants {stop}"
         if stop.startswith("not begun")
         else f"{number} of {many} variants not searched to the end, which may show worse: {stop}"
-        for stop, number in stops.items()
+        for stop, number in stops(cell.variants)
     ]
 
 
@@ -230,10 +230,18 @@ def _caption(cell: Cell, token: Token, steps: int) -> str:
 
 def _summary(fix: str, found: list[Cell]) -> str:
     first, *others = paragraph([cell for cell in found if cell.fix == fix])
-    name, _, rest = first.partition(", ")
-    what = f'<br><span class="soft">{text(fixes.load(fix).summary)}</span>'
-    items = "".join(f"<li>{text(line)}</li>" for line in others)
-    return f"<p><b>{text(name)}</b> {text(rest)}{what}</p><ul>{items}</ul>"
+    rest = first.removeprefix(f"{fix}, ")
+    what = f'<span class="soft">{text(fixes.load(fix).summary)}</span>'
+    items = "".join(f"<li>{text(line)}</li>" for line in (rest[0].upper() + rest[1:], *others))
+    return f"<h3>{text(fix)} {what}</h3><ul>{items}</ul>"
+
+
+def _places(found: list[Cell], cannot: list[dict[str, str]]) -> str:
+    """What the columns are."""
+    places = dict.fromkeys([c.situation for c in found] + [one["situation"] for one in cannot])
+    return "".join(
+        f"<dt>{text(place)}</dt><dd>{text(situations.load(place).summary)}</dd>" for place in places
+    )
 
 
 def _left_out(cannot: list[dict[str, str]]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from kmodel.asleep import Asleep
 from kmodel.cell import Cell
 from kmodel.compare import Judged
+from kmodel.hand import PAGES
 from kmodel.properties import NO_LIVELOCK
 
 _NEVER: Final = (3, "never")
@@ -77,16 +79,23 @@ def _where(cell: Cell) -> str:
 
 def _open(cells: list[Cell]) -> str:
     """Cells without a verdict, and those of which a variant was not searched to its end."""
-    undecided = [f"{cell.situation} ({_seen(cell)})" for cell in _decided(cells, "inconclusive")]
+    without = _decided(cells, "inconclusive")
+    undecided = [f"{cell.situation} ({_seen(cell)})" for cell in without if _begun(cell)]
+    later = [cell.situation for cell in without if not _begun(cell)]
     partly = [
         f"{cell.situation} ({sum(not v.complete for v in cell.variants)} of {len(cell.variants)})"
         for cell in _decided(cells, "violated")
         if not cell.complete
     ]
     told = [f"undecided in {_and(undecided)}"] if undecided else []
+    told += [f"there was no time for {_and(later)}"] if later else []
     worse = "there may be worse in variants that were not searched to the end, of"
     told += [f"{worse} {_and(partly)}"] if partly else []
     return f"Not known: {'; '.join(told)}." if told else ""
+
+
+def _begun(cell: Cell) -> bool:
+    return any(judged.verdict.evidence.states for judged in cell.variants)
 
 
 def _seen(cell: Cell) -> str:
@@ -100,8 +109,10 @@ def _restarts(cells: list[Cell]) -> str:
     """How often one fault is restarted. What a search saw before it ended early is a lower
     bound; that there is no more, or none at all, takes every variant."""
     by: dict[tuple[int, str], list[str]] = {}
-    for cell in cells:
+    for cell in filter(_begun, cells):
         by.setdefault(_restarted(cell), []).append(cell.situation)
+    if not by:
+        return ""
     if list(by) == [_NEVER]:
         return "Restarts: no fault is ever restarted."
     told = [f"{word} in {_and(by[rank, word])}" for rank, word in sorted(by)]
@@ -137,11 +148,29 @@ def _sleeps(cells: list[Cell]) -> str:
 
 
 def _places(ways: Iterable[Asleep]) -> list[str]:
+    """Each with the locks held there, and the most of each kind that anybody has in hand."""
     found: dict[str, set[str]] = {}
+    most: dict[str, Counter[str]] = {}
     for one in ways:
+        at = _plain(one.at)
         holds = " and ".join(map(_plain, one.holds)) or "no lock"
-        found.setdefault(_plain(one.at), set()).add(holds)
-    return [f"{at} (holding {' or '.join(sorted(holds))})" for at, holds in sorted(found.items())]
+        found.setdefault(at, set()).add(holds)
+        most[at] = most.get(at, Counter()) | Counter(dict(one.in_hand))
+    return [
+        f"{at} (holding {_or(holds)}{_in_hand(most[at])})" for at, holds in sorted(found.items())
+    ]
+
+
+def _in_hand(most: Counter[str]) -> str:
+    """A pool's items by its name, and pages."""
+    told = [
+        f"{n} {'page' if (kind, n) == (PAGES, 1) else kind}" for kind, n in sorted(most.items())
+    ]
+    return f"; in hand up to {_and(told)}" if told else ""
+
+
+def _or(names: Iterable[str]) -> str:
+    return " or ".join(sorted(names))
 
 
 def _plain(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from typing import Any, Final
 
 import attrs
@@ -79,8 +80,10 @@ def _allowed(field: attrs.Attribute[Any]) -> str:
     return f"is none of: {', '.join(map(str, field.metadata['options']))}"
 
 
+@cache
 def _converter() -> cattrs.Converter:
-    """cattrs without its coercions: ``"3"`` is no number and ``1`` no truth value."""
+    """cattrs without its coercions: ``"3"`` is no number and ``1`` no truth value. One for all:
+    what it learns of a class it writes as code, which takes as long as all the rest."""
     converter = cattrs.Converter(forbid_extra_keys=True)
     for cls in (int, bool, str):
         converter.register_structure_hook(cls, _strict)

@@ -16,6 +16,7 @@ import attrs
 from kmodel.case import Case
 from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits
+from kmodel.explore.judgement import NO_VERDICT
 from kmodel.explore.signature import Signature, places
 from kmodel.judge import Judge
 from kmodel.recorder import SharedStateError
@@ -67,10 +68,13 @@ class Smaller:
 def smaller(judge: Judge, search: Search, limits: Limits) -> Smaller | None:
     """Look for the worst of what ``judge`` found with smaller parameters, at the cost of
     another search like the first (in states, so that the result does not depend on the
-    clock). ``None`` if there is nothing to make smaller."""
+    clock). ``None`` if there is nothing to make smaller, or what was found is no bug: that
+    something ran out which the model cannot bring back is told by what to raise."""
     names = sizes(judge.case)
     worst = next((one for one in judge.found.everything() if one.judged), None)
-    if worst is None or worst.stem is None or not any(combinations(judge.case, names)):
+    if worst is None or worst.stem is None or worst.kind in NO_VERDICT:
+        return None
+    if not any(combinations(judge.case, names)):
         return None
     wanted, proven = signature(judge, worst), True
     left = max(STATES, len(judge.graph))

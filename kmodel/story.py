@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints, overload
@@ -65,11 +66,12 @@ class Scenario:
         """What the story needs of a machine when its own parameters are those ``given`` (the
         others as they are by default). Nothing where they cannot be: who checks them says so."""
         own = {f.name: given.get(f.name, f.default) for f in attrs.fields(self.own)}
+        cannot = [f.name for f in attrs.fields(self.own) if not _within(f, own[f.name])]
         found: dict[str, Any] = {}
         for name, need in self.machine.items():
             if callable(need):
                 asked = {key: own[key] for key in inspect.signature(need).parameters}
-                if all(type(value) is int for value in asked.values()):
+                if not any(name in asked for name in cannot):
                     found[name] = need(**asked)
             else:
                 found[name] = need
@@ -161,6 +163,12 @@ def _read(name: str, path: Path) -> Scenario:
         text = path.read_bytes()
     except OSError as error:
         raise UsageError(f"Cannot read scenario {path}: {error.strerror}.") from error
+    return _loaded(name, path, text)
+
+
+@lru_cache(maxsize=64)
+def _loaded(name: str, path: Path, text: bytes) -> Scenario:
+    """The same text is loaded once: a matrix has hundreds of cases of a few stories."""
     module_name = f"kmodel_scenario_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -183,6 +191,12 @@ def _read(name: str, path: Path) -> Scenario:
     story = inspect.getdoc(module) or ""
     own = _own_class(path, marked[0])
     return Scenario(name, marked[0], story, own, digest, _is_bare(marked[0]), marked[0].machine)
+
+
+def _within(field: attrs.Attribute[Any], value: Any) -> bool:
+    """Is it a value that a whole-number parameter may have?"""
+    low, high = field.metadata.get("range", (0, 0))
+    return type(value) is int and low <= value <= high
 
 
 def _is_bare(function: Function) -> bool:

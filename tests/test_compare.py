@@ -9,8 +9,8 @@ import attrs
 import pytest
 from breaks import breaks
 
-from kmodel import compare, fixes, situations
-from kmodel.cell import Cell, cells
+from kmodel import compare, fixes, situations, story
+from kmodel.cell import Cell, cells, stops
 from kmodel.cli.compare import status
 from kmodel.compare import Judged, Unit, adopt, judge, units
 from kmodel.explore.graph import Limits
@@ -82,6 +82,13 @@ def test_a_fix_cannot_be_taken_out_of_itself() -> None:
     assert work("wait", given={"pool_memory": "direct"})
 
 
+def test_a_story_is_loaded_once_for_all_its_units() -> None:
+    """Else the hundreds of cases of a whole matrix take seconds before the first is judged."""
+    story._loaded.cache_clear()
+    work("wait", "populate", "direct")
+    assert story._loaded.cache_info().misses == 1
+
+
 def test_what_cannot_be_is_refused_before_anything_is_judged() -> None:
     """A value that no machine can have is an error of the user, not an empty table."""
     with pytest.raises(UsageError, match="lap"):
@@ -135,8 +142,13 @@ def test_a_cells_document_is_the_worst_verdict_with_all_variants() -> None:
     assert set(document["properties"]) == {NO_LIVELOCK, ENDS}
     assert [v["variant"] for v in document["variants"]] == VARIANTS
     for variant in document["variants"]:
-        assert set(variant) == set(plain) | {"variant", "properties", "asleep"}
-        assert {"who": "fault", "at": "&uvmexp.free", "holds": ()} in variant["asleep"]
+        own = {"variant", "properties", "asleep", "complete", "states", "seconds"}
+        assert set(variant) == set(plain) | own
+        for key in ("complete", "states", "seconds"):
+            assert variant[key] == variant["evidence"][key]
+        assert {"who": "fault", "at": "&uvmexp.free", "holds": (), "in_hand": {}} in variant[
+            "asleep"
+        ]
         assert variant["params"]["lap"] == variant["variant"]["lap"]
         assert variant["situation"] == "contention"
 
@@ -220,6 +232,32 @@ def test_a_parameter_of_one_story_is_left_out_of_the_others() -> None:
     }
     with pytest.raises(UsageError, match="fualts"):
         units(["wait"], ["contention", "fragmented"], {"fualts": 2})
+
+
+def test_what_ended_searches_early_is_told_once_a_reason() -> None:
+    """Seconds that a variant happened to have say nothing when the time was common."""
+    (one, *_) = cell("wait").variants
+    bounds = (
+        *("4.77389 s (a third of them kept for judging)", "250000 states", "none"),
+        *("4.1 s (a third of them kept for judging)", "250000 states; judging: out of time"),
+        *("64 MiB of memory", "not begun: no time was left"),
+    )
+    many = [
+        attrs.evolve(
+            one,
+            verdict=attrs.evolve(
+                one.verdict,
+                evidence=attrs.evolve(one.verdict.evidence, bound=bound, complete=bound == "none"),
+            ),
+        )
+        for bound in bounds
+    ]
+    assert stops(many) == [
+        ("no time was left", 3),
+        ("250,000 states", 1),
+        ("64 MiB of memory", 1),
+        ("not begun: no time was left", 1),
+    ]
 
 
 # the exit status

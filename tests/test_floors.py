@@ -25,6 +25,7 @@ FLOOR6 = {
     "page",
     "paragraph",
     "asleep",
+    "hand",
     "budget",
     "refit",
     "revision",

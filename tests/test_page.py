@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 from functools import cache
 from html.parser import HTMLParser
 
 import attrs
 
+from kmodel import fixes, situations
 from kmodel.budget import not_begun
 from kmodel.cell import Cell, cells
 from kmodel.compare import judge, units
@@ -86,6 +88,16 @@ def test_every_cell_leads_to_its_story() -> None:
     assert stories <= set(reader.ids)
     assert len(reader.ids) == len(set(reader.ids))
     assert made().index('id="hatch"') < made().index("<section")
+
+
+def test_a_page_says_what_its_rows_and_columns_are() -> None:
+    """In words that are there without pointing at anything; of columns left out too."""
+    for name in ("contention", "fragmented", "intrsafe-full"):
+        summary = html.escape(situations.load(name).summary, quote=False)
+        assert f"<dt>{name}</dt><dd>{summary}</dd>" in made()
+    for fix in ("wait", "populate"):
+        assert f'<h3>{fix} <span class="soft">{fixes.load(fix).summary}</span></h3>' in made()
+    assert "<li>Of 2 situations: " in made()
 
 
 def test_a_story_is_evidence_or_a_run_with_a_lane_for_each_cpu() -> None:

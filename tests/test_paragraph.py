@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import attrs
 
 from kmodel.asleep import Asleep
 from kmodel.cell import Cell, cells
-from kmodel.compare import Judged, judge, units
+from kmodel.compare import Judged, judge, not_begun, units
 from kmodel.explore.graph import Limits
 from kmodel.paragraph import paragraph as lines
 
@@ -112,6 +113,25 @@ def test_who_sleeps_where_with_which_locks_is_told_without_the_name_of_the_proce
     told = paragraph([changed(cell("populate"), 0, asleep=ways)])
     assert "amap (holding vm_map)" in told
     assert "; pagedaemon on kernel_map (holding no lock)." in told
+
+
+def test_what_sleepers_have_in_hand_is_told_by_the_most_of_each_kind() -> None:
+    """Of all that sleep in one place; one page is no pages."""
+    (told,) = re.findall("Asleep.*", paragraph([cell("populate")]))
+    assert "kernel_map (holding no lock; in hand up to 2 pages and 1 pted)" in told
+    ways = (
+        Asleep("fault", "p0 amap", (), (("pted", 1), ("vp", 1))),
+        Asleep("fault", "p1 amap", (), (("pages", 1), ("vp", 2))),
+    )
+    told = paragraph([changed(cell("lock-retry"), 0, asleep=ways)])
+    assert "amap (holding no lock; in hand up to 1 page, 1 pted and 2 vp)" in told
+
+
+def test_what_there_was_no_time_for_is_no_search_that_saw_nothing() -> None:
+    """All such cells in one."""
+    todo = units(["populate"], ["contention", "kva"], {"lap": "wakes"})
+    found = cells([not_begun(unit) for unit in todo], todo)
+    assert lines(found)[1:] == ("Not known: there was no time for contention and kva.",)
 
 
 def test_what_is_not_known_is_said() -> None:

@@ -104,6 +104,20 @@ def shown(judge: Judge, look: Smaller | None) -> Verdict:
         return look.show(verdict, judge.worst)[0]
 
 
+def test_what_is_no_bug_is_not_made_smaller() -> None:
+    """A stock that nothing refills: what to raise is all there is to say."""
+    none = {"km_pages": 3, "header_stock": 4, "pted_stock": 4, "anon_stock": 0, "entry_stock": 4}
+    case = Case.of("contended_kernel_map", {"cpus": 1, "faults": 4, **none}, "populate")
+
+    def again(case: Case, limits: Limits) -> Judge:
+        raise AssertionError("it was searched again")
+
+    with pure():
+        judge = explore(case, Limits())
+        assert judge.verdict().kind == "left-out"
+        assert smaller(judge, again, Limits()) is None
+
+
 @pytest.mark.parametrize("what", DRIFTING)
 def test_another_bug_of_smaller_sizes_is_not_taken(tmp_path: Path, what: str) -> None:
     """The smallest that shows the same is two, though one shows something sooner."""

@@ -74,9 +74,7 @@ def run_command_line(arguments: list[str]) -> int:
         # click answers a closed pipe with 1, which here would say "a violation"
         closed = "PacifyFlush" in type(sys.stdout).__name__
         return 128 + signal.SIGPIPE if closed else int(stop.code or 0)
-    except click.Abort:
-        return 130
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):  # click turns a Ctrl-C into the former
         click.echo("interrupted", err=True)
         return 130
     except click.ClickException as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 """Columns where there is no terminal to ask."""
+NOTHING_YET = "interrupted: nothing is known yet"
 
 
 @click.command()
@@ -73,44 +73,84 @@ def compare(
       kmodel compare --all --html matrix.html
       kmodel compare direct --situation fragmented --json
     """
-    from kmodel.budget import Budget, default_jobs
-    from kmodel.cell import cells
-    from kmodel.compare import left_out, units
-    from kmodel.explore.graph import Limits
-    from kmodel.log.whole import written
-    from kmodel.page import page
-    from kmodel.settings import parse_sets
-
-    chosen, places = _asked((*fix, *also), where, all_of_them)
-    given = parse_sets(sets)
     sizes = {"cpus": cpus, "faults": faults}  # checked with the others, so that all is told at once
-    given |= {key: value for key, value in sizes.items() if value is not None}
-    jobs = jobs or default_jobs()
-    work = units(chosen, places, given)
-    memory = (max_memory << 20) // max(min(jobs, len(work)), 1)
-    budget = Budget(work, Limits(states=max_states, seconds=max_seconds, memory=memory))
-    cannot = left_out(chosen, places)
-    with written(html) if html else nullcontext() as file:  # refused now, not after the work
-        interrupted = _work(budget, jobs)
-        known = [one for one in budget.known if one is not None]
-        found = cells(budget.results(), work)
-        if interrupted:  # what was not begun of a cell is no reason to say that it holds
-            begun = {(one.unit.fix, one.unit.situation) for one in known}
-            found = [cell for cell in found if (cell.fix, cell.situation) in begun]
-        if file is not None:
-            file.write(page(found, cannot).encode())
+    try:
+        from kmodel.budget import Budget, default_jobs
+        from kmodel.compare import left_out, units
+        from kmodel.explore.graph import Limits
+        from kmodel.log.whole import STDOUT
+        from kmodel.settings import parse_sets
+
+        _refuse(html, as_json)
+        chosen, places = _asked((*fix, *also), where, all_of_them)
+        given = {key: value for key, value in sizes.items() if value is not None}
+        work = units(chosen, places, parse_sets(sets) | given)
+        jobs = max(min(jobs or default_jobs(), len(work)), 1)
+        memory = (max_memory << 20) // jobs
+        budget = Budget(work, Limits(states=max_states, seconds=max_seconds, memory=memory))
+        cannot = left_out(chosen, places)
+    except KeyboardInterrupt:
+        click.echo(NOTHING_YET, err=True)
+        sys.exit(130)
+    interrupted = _work(budget, jobs)
+    found = _found(budget, interrupted)
     if as_json:
         print_json(document(found, cannot, interrupted))
-    else:
+    elif html != STDOUT:
         _show(found, cannot, all_of_them, full)
-        if html:
-            click.echo(f"page: {html}")
     if interrupted:
-        ended = sum(one.complete for one in known)
-        told = f"interrupted: {len(known)} of {len(work)} variants judged"
-        click.echo(f"{told}, {ended} of them to the end", err=True)
+        click.echo(_how_far(budget), err=True)
+    if html and (found or not interrupted):  # last: what was found is told, whatever happens now
+        interrupted |= _draw(html, found, cannot, as_json)
     nothing = not work and not interrupted  # every cell asked for cannot be
     sys.exit(130 if interrupted else 0 if nothing else status(found, check))
+
+
+def _refuse(html: Path | None, as_json: bool) -> None:
+    """A page that cannot be written, now and not after the work."""
+    from kmodel.log.whole import STDOUT, probe
+    from kmodel.settings import UsageError
+
+    if html == STDOUT and as_json:
+        raise UsageError("--html - and --json both want standard output: name a file for the page.")
+    if html:
+        probe(html)
+
+
+def _found(budget: Budget, interrupted: bool) -> list[Cell]:
+    """The cells. What was not begun of one is no reason to say that it holds: when the rest is
+    not waited for, a cell without any result is left out."""
+    from kmodel.cell import cells
+
+    found = cells(budget.results(), budget.work)
+    known = [one.unit for one in budget.known if one is not None]
+    begun = {(unit.fix, unit.situation) for unit in known}
+    return [c for c in found if (c.fix, c.situation) in begun] if interrupted else found
+
+
+def _how_far(budget: Budget) -> str:
+    known = [one for one in budget.known if one is not None]
+    if not known:
+        return NOTHING_YET
+    told = f"interrupted: {len(known)} of {len(budget.work)} variants judged"
+    return f"{told}, {sum(one.complete for one in known)} of them to the end"
+
+
+def _draw(html: Path, found: list[Cell], cannot: list[dict[str, str]], as_json: bool) -> bool:
+    """Write the page, whole or not at all; was it interrupted?"""
+    from kmodel.cli.progress import told_if_long
+    from kmodel.log.whole import STDOUT, written
+    from kmodel.page import page
+
+    try:
+        with told_if_long(f"writing {html}"), written(html) as file:
+            file.write(page(found, cannot).encode())
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: {html} was not written", err=True)
+        return True
+    if not as_json and html != STDOUT:
+        click.echo(f"page: {html}")
+    return False
 
 
 def _asked(
@@ -125,10 +165,14 @@ def _asked(
     all_fixes, all_situations = everything()
     chosen = list(dict.fromkeys(fixes)) or (all_fixes if all_of_them else list(FIXES))
     places = list(dict.fromkeys(where)) or (all_situations if all_of_them else list(SITUATIONS))
-    for word, names, what in ((chosen, all_fixes, "fix"), (places, all_situations, "situation")):
-        for name in word:
-            if name not in names:
-                raise UsageError(f"No {what} {name!r}.{did_you_mean(name, names)}")
+    asked = ((chosen, all_fixes, "fix"), (places, all_situations, "situation"))
+    if wrong := [
+        f"No {what} {name!r}.{did_you_mean(name, names)}"
+        for word, names, what in asked
+        for name in word
+        if name not in names
+    ]:
+        raise UsageError("\n".join(wrong))
     return chosen, places
 
 
@@ -203,7 +247,11 @@ def document(found: list[Cell], cannot: list[dict[str, str]], interrupted: bool)
     """``kmodel.matrix/1``."""
     from kmodel.compare import SCHEMA
 
-    told: dict[str, Any] = {"schema": SCHEMA, "cells": [cell.document() for cell in found]}
+    told: dict[str, Any] = {
+        "schema": SCHEMA,
+        "complete": bool(found) and not interrupted and all(cell.complete for cell in found),
+        "cells": [cell.document() for cell in found],
+    }
     told |= {"summaries": summaries(found)} if found else {}
     told |= {"left_out": cannot} if cannot else {}
     return told | ({"interrupted": True} if interrupted else {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kmodel.cell import at_least
+from kmodel.cell import at_least, stops
 from kmodel.cli.options import finding_lines
 from kmodel.verdict import Verdict
 
@@ -87,9 +87,12 @@ def details(found: list[Cell]) -> None:
         here = [cell for cell in found if cell.situation == situation]
         console.print(_title(situation, here))
         _print(console, _verdicts(here, notes))
-        for why in dict.fromkeys(_stop(judged) for cell in here for judged in cell.variants):
-            if why:
-                click.echo(f"{OPEN} not searched to the end: {why}")
+        early = [
+            f"{number} variant{'' if number == 1 else 's'} ({why})"
+            for why, number in stops(judged for cell in here for judged in cell.variants)
+        ]
+        if early:
+            click.echo(_filled(f"{OPEN} not searched to the end: {', '.join(early)}"))
         console.print("\nmost on any run (mean of random runs*):")
         _print(console, _counts(here))
         console.print()
@@ -104,8 +107,11 @@ def tell_left_out(cannot: list[dict[str, str]]) -> None:
     for cell in cannot:
         told.setdefault((cell["situation"], cell["reason"]), []).append(cell["fix"])
     for (situation, reason), who in told.items():
-        line = f"left out of {situation} ({', '.join(who)}): {reason}."
-        click.echo(textwrap.fill(line, 78, break_on_hyphens=False, subsequent_indent="  "))
+        click.echo(_filled(f"left out of {situation} ({', '.join(who)}): {reason}."))
+
+
+def _filled(line: str) -> str:
+    return textwrap.fill(line, 78, break_on_hyphens=False, subsequent_indent="  ")
 
 
 def _title(situation: str, here: list[Cell]) -> str:
@@ -122,11 +128,11 @@ def _title(situation: str, here: list[Cell]) -> str:
         for mine in (True, False)
     )
     variants = "; ".join(
-        f"{key} {' | '.join(map(str, values))}" for key, values in found.variants.items()
+        f"{key} {' | '.join(map(str, here[0].kernels[key]))}" for key in found.variants
     )
     title = f"\n[bold]{situation}[/bold]: {found.summary}\nbounds: {first}"
     sizes = textwrap.fill(f"sizes: {rest}", 78, subsequent_indent="  ")
-    return f"{title}\n{sizes}\nvariants: {variants}"
+    return "\n".join(filter(None, (title, sizes, f"variants: {variants}", here[0].set_by_hand)))
 
 
 def _verdicts(here: list[Cell], notes: list[str]) -> Any:
@@ -137,15 +143,10 @@ def _verdicts(here: list[Cell], notes: list[str]) -> Any:
         marks = [_mark(cell.on(name), cell.complete, notes) for name in cell.worst.properties]
         table.add_row(f"[bold]{cell.fix}[/bold]", *marks)
         for judged in cell.variants:
-            stop = OPEN if _stop(judged) else ""
+            stop = "" if judged.complete else OPEN
             kinds = [_kind(one, judged.complete) for one in judged.properties.values()]
             table.add_row(_variant(judged), *kinds, f"{judged.verdict.evidence.states:,}{stop}")
     return table
-
-
-def _stop(judged: Judged) -> str:
-    evidence = judged.verdict.evidence
-    return "" if evidence.complete else evidence.bound
 
 
 def _counts(here: list[Cell]) -> Any:

@@ -1,4 +1,4 @@
-"""Progress on stderr, on a terminal only, for what takes longer than a moment."""
+"""Progress on stderr for what takes longer than a moment; bars on a terminal only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 
 from kmodel.explore.graph import Graph, Limits
 
@@ -47,6 +48,17 @@ def searching(what: str, limits: Limits) -> Iterator[Callable[[Graph], None]]:
     finally:
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
+
+
+@contextmanager
+def told_if_long(what: str) -> Iterator[None]:
+    """A line that says what goes on, if it takes longer than a moment; a terminal or none."""
+    timer = Timer(QUIET, lambda: print(what, file=sys.stderr, flush=True))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import importlib
 import itertools
 import pkgutil
 from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,9 +68,14 @@ class Fix:
 
 def names() -> list[str]:
     """Every fix there is: the modules of this package, in the order of the thread."""
+    return list(_names())
+
+
+@cache
+def _names() -> tuple[str, ...]:
     found = [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
     order = {name: rank for rank, name in enumerate(ORDER)}
-    return sorted(found, key=lambda name: (order.get(name, len(order)), name))
+    return tuple(sorted(found, key=lambda name: (order.get(name, len(order)), name)))
 
 
 def load(name: str) -> Fix:

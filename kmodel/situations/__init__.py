@@ -13,6 +13,7 @@ import importlib
 import itertools
 import pkgutil
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 import attrs
@@ -43,9 +44,14 @@ class Situation:
 
 def names() -> list[str]:
     """Every situation there is, the thread's own and its relatives first."""
+    return list(_names())
+
+
+@cache
+def _names() -> tuple[str, ...]:
     found = [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
     order = {name: rank for rank, name in enumerate(ORDER)}
-    return sorted(found, key=lambda name: (order.get(name, len(order)), name))
+    return tuple(sorted(found, key=lambda name: (order.get(name, len(order)), name)))
 
 
 def load(name: str) -> Situation:

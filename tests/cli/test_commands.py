@@ -309,7 +309,8 @@ def test_compare_prints_one_document(call: Commands) -> None:
     """A cell for each fix, each with its variants; the replays of its cells work."""
     ran = call("compare", "wait", "populate", *ONE, "--set", "lap=wakes", "--jobs", 1, "--json")
     assert (ran.status, ran.err) == (0, "")
-    assert set(ran.document) == {"schema", "cells", "summaries"}
+    assert set(ran.document) == {"schema", "complete", "cells", "summaries"}
+    assert ran.document["complete"] is True
     assert set(ran.document["summaries"]) == {"wait", "populate"}
     assert ran.document["schema"] == "kmodel.matrix/1"
     assert [cell["fix"] for cell in ran.document["cells"]] == ["wait", "populate"]
@@ -366,7 +367,7 @@ def test_an_interrupted_matrix_keeps_what_it_has_and_does_not_call_it_whole(
     ran = call("compare", "populate", "intrsafe", "direct", "wait", *some, "--html", html)
     assert ran.status == 130
     assert [cell["fix"] for cell in ran.document["cells"]] == ["populate", "intrsafe"]
-    assert ran.document["interrupted"] is True
+    assert (ran.document["interrupted"], ran.document["complete"]) == (True, False)
     assert "interrupted: 2 of 4 variants judged, 2 of them to the end" in ran.err
     assert 'href="#populate.teardown"' in html.read_text()
 
@@ -376,6 +377,53 @@ def test_an_interrupted_matrix_keeps_what_it_has_and_does_not_call_it_whole(
     # the third need only take over what the first found; the others need a search each
     assert [v["verdict"] for v in cell["variants"]] == ["holds", "inconclusive"] * 2
     assert (ran.status, cell["verdict"]) == (130, "inconclusive")
+
+
+@pytest.mark.parametrize("where", ["kmodel.compare.units", "kmodel.budget.Budget.next"])
+def test_ctrl_c_before_anything_is_known_says_so(
+    call: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """While the cases are built, or the first is judged; a page of before is left as it is."""
+    monkeypatch.setattr(where, lambda *_: signal.raise_signal(signal.SIGINT))
+    html = tmp_path / "m.html"
+    html.write_text("before")
+    ran = call("compare", "wait", "--jobs", 1, "--html", html)
+    assert (ran.status, ran.out) == (130, "")
+    assert ran.err == "interrupted: nothing is known yet\n"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_ctrl_c_says_something_in_every_command(
+    call: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing had begun."""
+    monkeypatch.setattr("kmodel.story.names", lambda: signal.raise_signal(signal.SIGINT))
+    ran = call("list")
+    assert (ran.status, ran.out, ran.err.split()) == (130, "", ["interrupted"])
+
+
+def test_a_page_that_is_interrupted_takes_nothing_with_it(
+    call: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found is printed before it is drawn, and no half of a page is left."""
+    monkeypatch.setattr("kmodel.page.page", lambda *_: signal.raise_signal(signal.SIGINT))
+    html = tmp_path / "m.html"
+    ran = call("compare", "wait", *ONE, "--jobs", 1, "--html", html)
+    assert ran.status == 130
+    assert ran.err == f"interrupted: {html} was not written\n"
+    assert "lost-wakeup [2]" in ran.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_on_standard_output_is_alone_there(call: Commands) -> None:
+    """And one cannot have two documents in one place."""
+    some = ("compare", "populate", *ONE, "--jobs", 1, "--html", "-")
+    ran = call(*some)
+    assert ran.out.startswith("<!doctype html>")
+    assert ran.out.endswith("</html>\n")
+    ran = call(*some, "--json")
+    assert (ran.status, ran.out) == (2, "")
+    assert "both want standard output" in ran.err
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_the_work(
@@ -407,6 +455,15 @@ def test_compare_reads_well_in_other_situations(call: Commands) -> None:
     assert "\nvariants: lap wakes | silent; other stays | exits" in ran.out
     for name in ("justified kill", "ends", "KVA exhaustion is diagnosed"):
         assert f"\n{name}: " in ran.out
+
+
+def test_compare_says_what_was_set_and_what_varied(call: Commands) -> None:
+    """A situation whose memory was taken away is not what its first line says; a parameter that
+    was set is no variant."""
+    ran = call("compare", "populate", *ONE, "--jobs", 1, "--set", "npages=8", "--set", "lap=wakes")
+    assert "\nvariants: lap wakes; rwlock wake-all | wake-one-writer\n" in ran.out
+    assert "\nset: npages=8, lap=wakes (what is said of contention is of the defaults)\n" in ran.out
+    assert "\nset: " not in call("compare", "populate", *ONE, "--jobs", 1).out
 
 
 def test_compare_breaks_no_word_of_its_tables(
@@ -495,6 +552,32 @@ def test_sizes_that_have_options_are_checked_with_all_others(call: Commands) -> 
     assert (ran.status, ran.out) == (2, "")
     for name in ("cpus: 0 is", "faults: 0 is", "npages: -1 is"):
         assert f"\n  {name} out of range" in ran.err
+
+
+def test_what_is_wrong_in_one_situation_only_is_told_with_it(call: Commands) -> None:
+    """Of all that were asked for; and no size that merely follows from a wrong one."""
+    where = ("--situation", "contention", "--situation", "teardown", "--situation", "churn")
+    ran = call("compare", *where, "--cpus", 99, "--set", "lap=x", "--faults", 99)
+    assert (ran.status, ran.out) == (2, "")
+    here, there = ran.err.split("In teardown, churn: ")
+    assert here.startswith("Error: In contention: Parameters that cannot be:\n  cpus: 99 is out of")
+    assert [line.split(":")[0].strip() for line in here.splitlines()[1:]] == [
+        "cpus",
+        "faults",
+        "lap",
+    ]
+    assert [line.split(":")[0].strip() for line in there.splitlines()[1:]] == ["cpus", "lap"]
+
+
+def test_every_name_that_is_not_there_is_told(call: Commands) -> None:
+    """Of fixes and of situations."""
+    ran = call("compare", "wiat", "popul", "--situation", "oomm")
+    assert ran.status == 2
+    assert re.findall(r"No (fix|situation) '(\w+)'", ran.err) == [
+        ("fix", "wiat"),
+        ("fix", "popul"),
+        ("situation", "oomm"),
+    ]
 
 
 def test_all_bad_parameters_are_named_at_once(call: Commands) -> None:
