@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -11,7 +12,10 @@ def main() -> None:
         from kmodel.cli import run_command_line
     except KeyboardInterrupt:  # of the first moment
         sys.exit(130)
-    sys.exit(run_command_line(sys.argv[1:]))
+    status = run_command_line(sys.argv[1:])
+    if status == 130:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
+    sys.exit(status)
 
 
 if __name__ == "__main__":

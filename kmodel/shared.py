@@ -43,7 +43,8 @@ def register(thing: Any) -> None:
     if RUN.task is not None:
         raise SharedStateError(
             f"{type(thing).__name__} was made during a step: shared objects are made while "
-            "the scenario is built, so that each has the same identity in every schedule"
+            "the scenario is built, so that each has the same identity in every schedule. Make "
+            "as many as a run can need there, and take them from a Table or a tuple of them"
         )
     if REGISTER:
         REGISTER[-1].append(thing)

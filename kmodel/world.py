@@ -18,6 +18,8 @@ from kmodel import point, shared
 from kmodel.point import RUN, Task, curtask
 from kmodel.recorder import Recorder, SharedStateError
 
+MOST_TASKS: Final = 256
+
 Start = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -120,6 +122,10 @@ class World:
         others begin."""
         if any(task.name == name for task in self.tasks):
             raise ScenarioError(f"two tasks are called {name!r}: give each CPU a name of its own")
+        if len(self.tasks) == MOST_TASKS:
+            raise ScenarioError(
+                f"more than {MOST_TASKS} tasks: a schedule has a byte for each step"
+            )
         with self:
             task = Task(len(self.tasks), name, obliged, daemon, Cpu(name))
         self.tasks.append(task)
@@ -145,7 +151,7 @@ class World:
         if not any(task.obliged for task in self.tasks):
             raise ScenarioError(
                 "no obliged task: the scenario would be over before it began; put at "
-                "least one task on a CPU with m.cpu(...)"
+                "least one task on a CPU with m.cpu(...), or on a World with w.task(...)"
             )
 
     def record(self) -> Recorder:
@@ -199,7 +205,10 @@ def _again(name: str, coro: Coroutine[Any, Any, Any]) -> Start:
     its function and arguments, and both can be read off it.
     """
     if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
-        raise ScenarioError(f"task {name}: its coroutine has already begun")
+        raise ScenarioError(
+            f"task {name}: its coroutine has already begun, or is another task's too: call the "
+            "async function once for each task"
+        )
     code, frame = coro.cr_code, coro.cr_frame  # type: ignore[attr-defined]
     values = dict(frame.f_locals)
     missing = [free for free in code.co_freevars if free not in values]

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -56,3 +57,36 @@ def test_the_tests_of_the_readme_pass(pytester: pytest.Pytester) -> None:
     ran.assert_outcomes(passed=2, failed=1)
     again = "replay: pytest 'test_crossed.py::test_one_order' --kmodel-replay '0,0,1,1'"
     assert again in ran.stdout.str()
+
+
+TORN = """
+    @operation(event="stack.look")
+    def look(self):
+        return self.items
+
+    @operation(event="stack.set")
+    def set(self, items):
+        self.items = items
+
+    @operation(event="stack.push")"""
+
+
+def test_a_torn_stack_fails_as_the_readme_says(pytester: pytest.Pytester) -> None:
+    """With the replay and the test to paste that stand there, word for word. Without pops,
+    which would show the same bug too."""
+    text = README.read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (stack,) = [block for block in blocks if "ConcurrentStateMachine" in block]
+    torn = stack.replace("await stack.push(item)", "await stack.set((*await stack.look(), item))")
+    torn = torn.replace('\n    @operation(event="stack.push")', TORN)
+    torn = re.sub(r"    @concurrent\(\)\n.*?stack\.pop\(\)\n", "", torn, flags=re.DOTALL)
+    (pasted,) = re.findall(r"^    @kmodel\.check\(.*?\n\n", text, re.DOTALL | re.MULTILINE)
+    pytester.makepyfile(test_stack=torn, test_pasted=f"{torn}\nimport kmodel\n{dedent(pasted)}")
+    shown = pytester.runpytest_subprocess("-p", "no:cacheprovider", "test_stack.py").stdout.str()
+    (replay,) = re.findall(r"--kmodel-replay '\[.*?'", text)
+    assert replay in shown
+    for line in pasted.strip().splitlines():
+        assert f"E   {line.removeprefix('    ')}" in shown.splitlines()
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "again", "test_pasted.py")
+    ran.assert_outcomes(failed=1)
+    assert "Broken: violated: invariant" in ran.stdout.str()

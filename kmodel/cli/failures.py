@@ -28,22 +28,26 @@ def under_way(campaign: Campaign, seconds: float) -> str:
 
 
 def rates(campaign: Campaign, seconds: float) -> str:
-    """``312 examples (41/s), 80,112 steps (9,980/s), 61,001 states, 1 failure``."""
+    """``312 examples (41/s), 80,112 steps (9,980/s), 61,001 states, 1 failure``. Of so many
+    examples a second, one digit, where they are few."""
     done = campaign.tallies.values()
     examples, steps = sum(t.examples for t in done), sum(t.steps for t in done)
     states, failures = sum(t.states for t in done), len(campaign.failures)
     per = max(seconds, 0.001)
+    fine = 1 if examples / per < 10 else 0
     return (
-        f"{examples:,} examples ({examples / per:.0f}/s), {steps:,} steps ({steps / per:,.0f}/s), "
-        f"{states:,} distinct states, {failures} failure{'' if failures == 1 else 's'}"
+        f"{_counted(examples, 'example')} ({examples / per:.{fine}f}/s), {steps:,} steps "
+        f"({steps / per:,.0f}/s), {states:,} distinct states, {_counted(failures, 'failure')}"
     )
 
 
 class Report:
-    """Failures, handed over in ``folder`` as they are found."""
+    """Failures, handed over in ``folder`` as they are found; those that are ``known`` by name are
+    told and do not count."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: tuple[str, ...] = ()) -> None:
         self._folder = folder
+        self.known = known
         self._handed: dict[str, Handed] = {}
 
     def tell(self, failure: Failure) -> None:
@@ -51,7 +55,8 @@ class Report:
         from kmodel.fuzz.paste import said
 
         handed = self.handed(failure)
-        click.echo(f"{failure.target.name}: {said(failure.best[1])}: {handed.file}", err=True)
+        where = handed.file or handed.wrong
+        click.echo(f"{failure.target.name}: {said(failure.best[1])}: {where}", err=True)
 
     def handed(self, failure: Failure) -> Handed:
         from kmodel.fuzz.handover import hand_over
@@ -68,12 +73,27 @@ class Report:
         for trouble in campaign.troubles:
             lines += [*_trouble(trouble), ""]
         lines += [_tally(name, tally) for name, tally in campaign.tallies.items()]
-        lines += [rates(campaign, campaign.seconds), *_stored(campaign)]
+        lines += [rates(campaign, campaign.seconds), *_stored(campaign), *self._known(campaign)]
         if campaign.interrupted:
             lines.append("interrupted: this is what there was by then")
         elif not campaign.failures and not campaign.troubles:
             lines.append("nothing found: a sample, so no proof")
         return lines
+
+    def counted(self, campaign: Campaign) -> list[Failure]:
+        """The failures that are not known."""
+        return [one for one in campaign.failures if one.name not in self.known]
+
+    def _known(self, campaign: Campaign) -> list[str]:
+        """What was found and does not count, and what was named and not found."""
+        found = {one.name for one in campaign.failures}
+        lines = [f"known, so not counted: {name}" for name in self.known if name in found]
+        missing = [name for name in self.known if name not in found]
+        fuzzed = tuple(f"{target.name}_" for target in campaign.targets)
+        return [
+            *lines,
+            *(f"known, and not found this time: {n}" for n in missing if n.startswith(fuzzed)),
+        ]
 
     def _root(self, root: Root) -> list[str]:
         from kmodel.fuzz.paste import said, story
@@ -97,14 +117,10 @@ class Report:
 
     def _handed_lines(self, failure: Failure) -> list[str]:
         handed = self.handed(failure)
-        if handed.token is None:
-            return [f"no token: {handed.wrong}", f"pytest {handed.file}"]
-        assert handed.log is not None
-        return [
-            f"kmodel replay {handed.token}",
-            f"kmodel log show {handed.log.parent}",
-            f"pytest {handed.file}",
-        ]
+        lines = [f"kmodel replay {handed.token}"] if handed.token else []
+        lines += [f"kmodel log show {handed.log.parent}"] if handed.log else []
+        lines += [f"pytest {handed.file}"] if handed.file else []
+        return [*lines, handed.wrong] if handed.wrong else lines
 
 
 def _counted(number: int, what: str) -> str:
@@ -161,7 +177,7 @@ def document(campaign: Campaign, report: Report, profile: str) -> dict[str, Any]
 
     return {
         "schema": "kmodel.fuzz/1",
-        "verdict": "violated" if campaign.failures else "inconclusive",
+        "verdict": "violated" if report.counted(campaign) else "inconclusive",
         "bound": "samples",
         "profile": profile,
         "seed": campaign.seed,
@@ -170,6 +186,7 @@ def document(campaign: Campaign, report: Report, profile: str) -> dict[str, Any]
         "interrupted": campaign.interrupted,
         "seconds": campaign.seconds,
         "targets": {name: attrs.asdict(tally) for name, tally in campaign.tallies.items()},
+        "known": list(report.known),
         "failures": [_document(one, report) for one in campaign.roots],
         "gone": [one.document() for one in campaign.gone],
         "troubles": [
@@ -193,6 +210,8 @@ def _document(root: Root, report: Report) -> dict[str, Any]:
     workload, shown = failure.best
     return {
         "target": failure.target.name,
+        "name": failure.name,
+        "known": failure.name in report.known,
         "kind": shown.signature.kind,
         "property": shown.signature.property,
         "message": shown.message,
@@ -207,7 +226,8 @@ def _document(root: Root, report: Report) -> dict[str, Any]:
         "schedule": str(shown.schedule),
         "replay": handed.token,
         "log": str(handed.log) if handed.log else None,
-        "file": str(handed.file),
+        "file": str(handed.file) if handed.file else None,
+        "wrong": handed.wrong,
         "story": story(workload, shown.schedule),
         "test": handed.text,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from kmodel.cli.options import as_json, print_json
 from kmodel.cli.progress import EVERY
 
 if TYPE_CHECKING:
+    from kmodel.cli.failures import Report
     from kmodel.fuzz.campaign import Campaign
 
 PROFILES: Final[dict[str, tuple[int | None, float | None]]] = {
@@ -83,8 +85,8 @@ def fuzz(
     operations do one at a time. What breaks is made smaller, and stored at once: a file that is
     a pytest test and a scenario, a log, a token. The same seed and number of examples find
     the same. Exit status: 1 found, 0 nothing found (no proof), or nothing but what is
-    --known, 2 a target is wrong, 3 a target is not deterministic, 130 Ctrl-C (which keeps
-    everything).
+    --known, 2 a target is wrong, 3 a target is not deterministic, 70 a target crashed, 130
+    Ctrl-C (which keeps everything).
 
     \b
     Examples:
@@ -94,29 +96,35 @@ def fuzz(
       kmodel fuzz --replay --examples 0         what is stored, and nothing else
     """
     from kmodel.cli.failures import Report, document
+    from kmodel.explore.interrupt import interruptible
     from kmodel.fuzz import target
     from kmodel.fuzz.campaign import Campaign
+    from kmodel.fuzz.handover import EXAMPLES, ready
     from kmodel.fuzz.stored import Stored
 
     chosen = [target.load(name) for name in dict.fromkeys(targets or target.names())]
     if examples is None and minutes is None:
         examples, minutes = PROFILES[profile]
     _refuse(examples, replay, store, database)
-    stored = Stored(f"{store}/examples", database)
-    report = Report(Path(store))
+    report = Report(Path(store), _known(known))
+    ready(Path(store))
+    stored = Stored(str(Path(store, EXAMPLES)), database)
     campaign = Campaign(chosen, seed, examples, minutes, stored, replay)
     with _progress() as line:
         campaign.tick = line.tick
         campaign.found = lambda failure: line.aside(lambda: report.tell(failure))
         campaign.run()
-    if as_json:
-        print_json(document(campaign, report, profile))
-    else:
-        click.echo("\n".join([*report.end(campaign), *_told_of_known(campaign, known)]))
-    sys.exit(status(campaign, known))
+    with interruptible():  # who presses twice still hears what there is
+        if as_json:
+            print_json(document(campaign, report, profile))
+        else:
+            click.echo("\n".join(report.end(campaign)))
+    sys.exit(status(campaign, report))
 
 
 def _refuse(examples: int | None, replay: bool, store: str, database: str | None) -> None:
+    if not store:
+        raise click.UsageError("--store needs the name of a folder")
     if examples == 0 and replay and not database and not Path(store, "examples").is_dir():
         raise click.UsageError(
             f"nothing is stored in {store}, so there is nothing to replay: give the folder that "
@@ -128,20 +136,32 @@ def _refuse(examples: int | None, replay: bool, store: str, database: str | None
         )
 
 
-def status(campaign: Campaign, known: tuple[str, ...] = ()) -> int:
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once. Raises ``click.UsageError`` for what no failure can be called."""
+    from kmodel.fuzz import target
+
+    named = tuple(dict.fromkeys(Path(name).name.removesuffix(".py") for name in names))
+    possible = rf"({'|'.join(target.names())})_[a-z_]+_[0-9a-f]{{4}}"
+    wrong = [repr(name) for name in named if not re.fullmatch(possible, name)]
+    if wrong:
+        raise click.UsageError(
+            f"--known {', '.join(wrong)}: no failure is called that. Give the name of the file "
+            "that 'kmodel fuzz' wrote for it, such as pool_deadlock_461e."
+        )
+    return named
+
+
+def status(campaign: Campaign, report: Report) -> int:
+    from kmodel.fuzz.failure import CRASH
+
     if campaign.interrupted:
         return 130
-    if any(one.name not in known for one in campaign.failures):
-        return 1
     kinds = {one.kind for one in campaign.troubles}
+    if CRASH in kinds:
+        return 70
+    if report.counted(campaign):
+        return 1
     return 3 if "nondeterminism" in kinds else 2 if kinds else 0
-
-
-def _told_of_known(campaign: Campaign, known: tuple[str, ...]) -> list[str]:
-    """What was found and does not count, and what was named and not found."""
-    found = {one.name for one in campaign.failures}
-    lines = [f"known, so not counted: {name}" for name in known if name in found]
-    return [*lines, *(f"known, and not found this time: {n}" for n in known if n not in found)]
 
 
 class Line:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,7 +24,7 @@ from kmodel.explore.interrupt import interruptible
 from kmodel.explore.tree import Divergence
 from kmodel.fuzz.budget import LONGER, Budget, Tally
 from kmodel.fuzz.drawn import Bug, Over, bug, draw
-from kmodel.fuzz.failure import Failure, Root, Trouble, roots
+from kmodel.fuzz.failure import CRASH, Failure, Root, Trouble, roots
 from kmodel.fuzz.judged import Judged, Known, judge
 from kmodel.fuzz.reduce import reducing
 from kmodel.fuzz.stored import Stored
@@ -222,8 +223,20 @@ class Campaign:
     def _reduce_from(self, first: int) -> None:
         for failure in self.failures[first:]:
             self._reduce(failure)
-            self.found(failure)
+            if self._still(failure):
+                self.found(failure)
             self._listen()
+
+    def _still(self, failure: Failure) -> bool:
+        """Does what is handed over break once more? If not it is no bug found."""
+        workload, _ = failure.best
+        with self._troubles(failure.target, workload):
+            if judge(failure.target, workload, failure.known).of(failure.signature) is None:
+                self.failures.remove(failure)
+                if self.stored is not None:
+                    self.stored.forget(workload)
+                raise Divergence(f"it broke ({failure.signature.kind}), and not when run again")
+        return failure in self.failures
 
     def _reduce(self, failure: Failure) -> None:
         """Make it smaller, for as long as there is time. The smallest is stored in place of the
@@ -255,6 +268,8 @@ class Campaign:
             self._trouble(target, "scenario-error", str(error), workload)
         except Divergence as error:
             self._trouble(target, "nondeterminism", str(error), workload)
+        except Exception:  # of one target: the others have the rest of the night
+            self._trouble(target, CRASH, traceback.format_exc(), workload)
 
     def _trouble(
         self, target: Target, kind: str, message: str, workload: Workload | None = None

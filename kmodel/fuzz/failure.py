@@ -14,7 +14,9 @@ from kmodel.fuzz.reduce import Reduced, cost
 from kmodel.fuzz.target import Target
 from kmodel.fuzz.workload import Workload
 
+CRASH: Final = "crash"
 TROUBLE: Final = {
+    CRASH: "the target or kmodel itself fails, which is no bug found; please report it",
     "scenario-error": "the target is wrong, which is no bug found",
     "nondeterminism": "the target does not do the same each time, which is no bug found",
 }

@@ -102,6 +102,11 @@ def pasted(workload: Workload, shown: Shown, name: str = "", past: Sequence[str]
     )
 
 
+def replaying(token: str) -> str:
+    """The end of such a file: its run when it was found, which ``kmodel replay`` finds there."""
+    return f"\n\n# kmodel replay THIS_FILE runs what was found, which is\n# {token}\n"
+
+
 def _params(params: dict[str, Any]) -> list[str]:
     """On one line, if there is room."""
     line = f"    {_text(params)},"

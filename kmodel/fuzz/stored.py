@@ -8,7 +8,6 @@ which form that is.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -44,13 +43,13 @@ class Stored:
         self._there = _redis(url) if url else None
 
     def keep(self, workload: Workload) -> None:
-        key, value = _key(workload.target), _value(workload)
+        key, value = _key(workload.target), workload.word().encode()
         self._here.save(key, value)
         self._ask(lambda there: there.save(key, value))
 
     def forget(self, workload: Workload) -> None:
         """Here. Where others look it stays, until it has not been looked at for a week."""
-        self._here.delete(_key(workload.target), _value(workload))
+        self._here.delete(_key(workload.target), workload.word().encode())
 
     def of(self, target: Target) -> list[Workload]:
         """All that fit, always in the same order; ``unfit`` counts the rest."""
@@ -59,10 +58,10 @@ class Stored:
         found = []
         for value in sorted(values, key=lambda value: (len(value), value)):
             try:
-                workload = _workload(value)
+                workload = Workload.read(value.decode())
                 target.fits(workload)
                 found.append(workload)
-            except (ValueError, TypeError, KeyError, AttributeError, UsageError):
+            except (ValueError, TypeError, AttributeError):  # a UsageError is a ValueError
                 self.unfit += 1
         return found
 
@@ -79,21 +78,6 @@ class Stored:
 
 def _key(target: str) -> bytes:
     return (FORM + target).encode()
-
-
-def _value(workload: Workload) -> bytes:
-    return json.dumps(workload.document(), separators=(",", ":")).encode()
-
-
-def _workload(value: bytes) -> Workload:
-    return Workload.of(**_plain(json.loads(value)))
-
-
-def _plain(value: Any) -> Any:
-    """JSON has lists where a workload has tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
 def _redis(url: str) -> ExampleDatabase:

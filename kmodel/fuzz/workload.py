@@ -3,12 +3,14 @@ it can be made smaller, stored, and pasted into a test."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 
 from kmodel.explore.linear import Plain
+from kmodel.settings import UsageError
 
 SLOW, INTERRUPT, KILLED = "slow", "interrupt", "killed"
 MISHAPS: Final = {
@@ -84,6 +86,19 @@ class Workload:
             tuple(Injected(*one) for one in injected),
         )
 
+    @classmethod
+    def read(cls, text: str) -> Workload:
+        """From what ``word`` wrote. ``UsageError`` for what is no workload; whether there is
+        such a target is for ``Target.fits``."""
+        try:
+            return cls.of(**_plain(json.loads(text)))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UsageError(f"this is no workload of kmodel fuzz: {text[:60]!r}") from error
+
+    def word(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.document(), separators=(",", ":"))
+
     def param(self, name: str, older: Plain = None) -> Any:
         """``older`` is what holds of a workload from before there was this parameter."""
         return dict(self.params).get(name, older)
@@ -116,3 +131,10 @@ class Workload:
             done = "; ".join(str(one).partition(": ")[2] for one in self.of_cpu(cpu))
             lines.append(f"cpu{cpu}: {done}")
         return lines + [f"injected: {one}" for one in self.injected]
+
+
+def _plain(value: Any) -> Any:
+    """JSON has lists where a workload has tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, list) else value

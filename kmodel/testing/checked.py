@@ -16,6 +16,7 @@ import attrs
 
 from kmodel import fixes
 from kmodel.explore.absent import LEFT_OUT
+from kmodel.explore.recipe import NAMES
 from kmodel.explore.result import Build, Result, Sample, Schedule, race_in, sample, search
 from kmodel.explore.severity import severity
 from kmodel.explore.tree import Divergence
@@ -23,16 +24,16 @@ from kmodel.machine import Machine
 from kmodel.param import KernelParams
 from kmodel.settings import UsageError, did_you_mean, structure
 from kmodel.story import Parameter
-from kmodel.testing.chosen import A_LOOK, CHOSEN
+from kmodel.testing.chosen import A_LOOK, A_SAMPLE, CHOSEN
 from kmodel.testing.failed import Broken, Undecided, run_lines, told, told_apart, wrong
+from kmodel.testing.limits import above_zero, at_least
 from kmodel.world import ScenarioError, World
 
 Function = Callable[..., Any]
+CHECK: Final = "kmodel.check"
 BARE: Final = ("world", "w")
 BOOTED: Final = ("machine", "m")
 """What a first parameter without an annotation is called."""
-A_SAMPLE: Final = 20
-"""Runs that are looked through for a data race where a search was too large to judge it."""
 MORE: Final = (
     "Give it more: seconds=..., states=...; or less to do: preemptions=2, or runs=1000 to sample."
 )
@@ -55,9 +56,23 @@ def check(
     With ``preemptions`` or ``delays``, those with at most so many; with ``runs``, so many
     sampled ones. ``fix`` and ``params`` are for a function that takes a ``Machine``. The test
     raises ``Broken``; or ``Undecided`` where a limit ended the search.
+
+    Raises ``TypeError`` for a function that can be no test, ``ValueError`` for limits that
+    are none.
     """
+    above_zero(CHECK, seconds=seconds)
+    at_least(CHECK, preemptions=(preemptions, 0), delays=(delays, 0))
+    at_least(CHECK, runs=(runs, 1), states=(states, 1))
+    if None not in (preemptions, delays):
+        raise ValueError(f"{CHECK}: give preemptions or delays, not both")
+    if strategy not in NAMES:
+        raise ValueError(f"{CHECK}: strategy must be one of {', '.join(NAMES)}: {strategy!r}")
 
     def decorate(function: Function) -> Function:
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(decorate(function.__func__))
+        _refuse(function)
+
         def test(owner: tuple[Any, ...], given: dict[str, Any]) -> None:
             __tracebackhide__ = True
             bound = function.__get__(owner[0]) if owner else function
@@ -86,25 +101,52 @@ def check(
     return decorate(function) if function is not None else decorate
 
 
+def _refuse(function: Function) -> None:
+    """Raise ``TypeError`` for what looks like a test of a story and is none."""
+    name = getattr(function, "__name__", repr(function))
+    if not inspect.isroutine(function):
+        raise TypeError(f"kmodel.check makes tests of functions, and {name} is none")
+    if getattr(function, "is_hypothesis_test", False):
+        raise TypeError(
+            f"{name}: write @given above @kmodel.check, so that each example is a story of its own"
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{name} yields: a story is built at one go. Return the coroutines, or put tasks on a "
+            "World"
+        )
+    _, every = _parameters(function)
+    for one in every[1:]:
+        if _hint(function, one) in (World, Machine):
+            raise TypeError(f"{name}: its first parameter must be '{one}', then come fixtures")
+
+
 def _as_test(
     function: Function, test: Callable[[tuple[Any, ...], dict[str, Any]], None]
 ) -> Function:
     """With the fixtures of ``function`` as parameters; async if it is."""
     fixtures = _fixtures(function)
+    owners = len(_parameters(function)[0])
+
+    def split(args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
+        """``self``, if there is one, and the fixtures; Hypothesis gives those by position."""
+        others = zip((one.name for one in fixtures[owners:]), args[owners:], strict=False)
+        return args[:owners], dict(others) | named
+
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
-        async def call_async(*owner: Any, **given: Any) -> None:
+        async def call_async(*args: Any, **named: Any) -> None:
             __tracebackhide__ = True
-            test(owner, given)
+            test(*split(args, named))
 
         wrapped: Function = call_async
     else:
 
         @wraps(function)
-        def call(*owner: Any, **given: Any) -> None:
+        def call(*args: Any, **named: Any) -> None:
             __tracebackhide__ = True
-            test(owner, given)
+            test(*split(args, named))
 
         wrapped = call
     wrapped.__signature__ = inspect.Signature(fixtures)  # type: ignore[attr-defined]
@@ -118,9 +160,9 @@ def _fixtures(function: Function) -> list[inspect.Parameter]:
 
 
 def _parameters(function: Function) -> tuple[list[inspect.Parameter], list[inspect.Parameter]]:
-    """``self``, if it is a method, and the others."""
+    """``self`` or ``cls``, if it is a method, and the others."""
     every = list(inspect.signature(function).parameters.values())
-    owner = int(bool(every) and every[0].name == "self")
+    owner = int(bool(every) and every[0].name in ("self", "cls"))
     return every[:owner], every[owner:]
 
 
@@ -129,12 +171,23 @@ def _takes(function: Function) -> type | None:
     first = next(iter(_parameters(function)[1]), None)
     if first is None:
         return None
-    hint = get_type_hints(function).get(first.name) if first.annotation is not first.empty else None
+    hint = _hint(function, first)
     if hint is World or hint is Machine:
         return World if hint is World else Machine
     if hint is None and first.name in BARE:
         return World
     return Machine if hint is None and first.name in BOOTED else None
+
+
+def _hint(function: Function, one: inspect.Parameter) -> Any:
+    """The type it is annotated with; by its bare name where others are for type checkers only."""
+    if one.annotation is one.empty:
+        return None
+    try:
+        return get_type_hints(function).get(one.name)
+    except NameError:
+        named = str(one.annotation).rpartition(".")[2]
+        return {"World": World, "Machine": Machine}.get(named, one.annotation)
 
 
 def _builder(function: Function, given: dict[str, Any], fix: str, params: dict[str, Any]) -> Build:
@@ -203,13 +256,18 @@ def _put(world: World, function: Function, made: Any) -> None:
                 "a CPU, or take 'world: World' first and put tasks on it"
             )
         made = {_letter(number): coroutine for number, coroutine in enumerate(made)}
-    for name, coroutine in made.items():
-        if not isinstance(coroutine, Coroutine):
-            raise ScenarioError(
-                f"{function.__name__} returned {coroutine!r} for {name}, which is no coroutine: "
-                "call the async function, without await"
-            )
-        world.task(str(name), coroutine)
+    try:
+        for name, coroutine in made.items():
+            if not isinstance(coroutine, Coroutine):
+                raise ScenarioError(
+                    f"{function.__name__} returned {coroutine!r} for {name}, which is no "
+                    "coroutine: call the async function, without await"
+                )
+            world.task(str(name), coroutine)
+    finally:
+        for coroutine in made.values():
+            if isinstance(coroutine, Coroutine):
+                coroutine.close()  # nobody is to be told that it was never awaited
 
 
 def _letter(number: int) -> str:
@@ -249,6 +307,8 @@ def again(build: Build, text: str, searched: Callable[[], Result] | None = None)
     """Show the run, and fail as it fails: by how it ends, by a data race in it, or, where one
     run shows nothing by itself, as the search that finds it (if there is one) says."""
     __tracebackhide__ = True
+    if text.startswith("["):
+        raise Undecided(f"the schedule is that of a state machine, whose test is another: {text}")
     schedule = Schedule.parse(text)
     try:
         lines, outcome = run_lines(build, schedule)

@@ -27,6 +27,8 @@ CHOSEN = Chosen()
 A_LOOK: Final = 200
 """States that are searched before runs are sampled: plain runs cannot tell that a check writes,
 or that tasks share what is not seen."""
+A_SAMPLE: Final = 20
+"""Runs that are looked through where a search was too large: for a data race, or any bug."""
 
 
 def sampled(build: Build, runs: int, seed: int) -> Result:

@@ -15,7 +15,7 @@ from kmodel.explore.tree import Divergence
 from kmodel.recorder import SharedStateError
 from kmodel.table import Table
 from kmodel.testing import plugin
-from kmodel.world import ScenarioError, World
+from kmodel.world import ScenarioError, World, label
 
 LINES: Final = 40
 """Of a run that failed, shown in the failure."""
@@ -33,6 +33,15 @@ class Broken(AssertionError):
 
 class Undecided(AssertionError):
     """Neither broken nor covered: a limit ended the search, or the story shows nothing."""
+
+
+class GivenUp(BaseException):
+    """Carries an ``Undecided`` past Hypothesis, which would make a smaller example of it, and with
+    each it would be searched as long again."""
+
+    def __init__(self, why: Undecided) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 class Wrong(ScenarioError):
@@ -68,9 +77,10 @@ def told(
     said: str,
     schedule: Schedule | None,
     kind: str | None = None,
-    again: bool = True,
+    before: str | None = "",
 ) -> str:
-    """What is wrong, the run that shows it, and (``again``) the command that replays it.
+    """What is wrong, the run that shows it, and the command that replays it: ``before`` and the
+    schedule (``None``: no such command).
 
     Raises ``Wrong`` if the run, that broke by ``kind`` before, now breaks nothing.
     """
@@ -81,26 +91,24 @@ def told(
         raise wrong("nondeterminism", f"a run broke ({kind}), and the same run again does not")
     if len(lines) > LINES:
         lines = [*lines[:LINES], f"... {len(lines) - LINES} more"]
-    return "\n".join([said, "", *lines]) + (_replay_line(schedule) if again else "")
+    return "\n".join([said, "", *lines]) + _replay_line(schedule, before)
 
 
-def _replay_line(schedule: Schedule) -> str:
-    """The command that runs it again, if pytest runs now."""
-    test = _test()
-    return f"\n\nreplay: pytest {test} --kmodel-replay '{schedule}'" if test else ""
-
-
-def again_line() -> str:
-    """The command for a test whose workload Hypothesis keeps, if pytest runs now."""
-    test = _test()
-    return f"\n\nagain: pytest {test} (Hypothesis tries what failed first)" if test else ""
-
-
-def _test() -> str:
-    """What runs now, quoted for a shell."""
+def _replay_line(schedule: Schedule, before: str | None) -> str:
+    """The command that runs it again, if pytest runs now; else, where Hypothesis keeps what
+    failed, the one that finds it again."""
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    quoted = plugin.called(test).replace("'", "'\"'\"'")
-    return f"'{quoted}'" if test else ""
+    if not test:
+        return ""
+    quoted = _quoted(plugin.called(test))
+    if before is None:
+        return f"\n\nagain: pytest {quoted} (Hypothesis tries what failed first)"
+    return f"\n\nreplay: pytest {quoted} --kmodel-replay {_quoted(f'{before}{schedule}')}"
+
+
+def _quoted(word: str) -> str:
+    """For a shell, and always with quotes: people add to it."""
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
@@ -112,6 +120,7 @@ def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
     names = [task.name for task in world.tasks]
     width = max(map(len, names))
     own = {id(thing) for thing in world.objects if _of_the_test(thing, world)}
+    called = _called(world)
     touched = touches(world, schedule.steps + schedule.loop, lambda thing: id(thing) in own)
     told, last = 0, -1
 
@@ -121,8 +130,8 @@ def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
         for number in range(told, min(step, len(touched))):
             who = names[(schedule.steps + schedule.loop)[number]]
             for one in touched[number]:
-                value = getattr(one.value, "name", repr(one.value))
                 does = "writes" if one.writes else "reads"
+                value = called(one.value, repr)
                 lines.append(f"{number:6} {who:{width}} {does} {one.location}={value}")
         told = max(told, step)
 
@@ -135,14 +144,29 @@ def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
         last = step
         if schedule.loop and step == len(schedule.steps) and f"{'':>6}loop:" not in lines:
             lines.append(f"{'':>6}loop:")
-        said = {key: getattr(value, "name", value) for key, value in fields.items()}
-        words = " ".join(f"{key}={value}" for key, value in said.items() if value is not None)
+        said = {key: called(value, str) for key, value in fields.items() if value is not None}
+        words = " ".join(f"{key}={value}" for key, value in said.items())
         lines.append(f"{step:6} {names[task]:{width}} {event} {words}".rstrip())
         return len(lines)
 
     outcome = replay(build, schedule, hear)
     upto(len(touched))
     return lines, outcome
+
+
+def _called(world: World) -> Callable[[Any, Callable[[Any], str]], str]:
+    """Names of values: a shared object of ``world``, or the same one of another that was built
+    alike, is called what its locations are, and never by its address."""
+    counts: dict[str, int] = {}
+    labels = {n: label(thing, counts) for n, thing in enumerate([*world.tasks, *world.objects])}
+
+    def called(value: Any, plain: Callable[[Any], str]) -> str:
+        if type(value) is tuple and value:
+            return f"({', '.join(called(one, repr) for one in value)}{',' * (len(value) == 1)})"
+        named = getattr(value, "name", None) or labels.get(getattr(value, "_oid", -1))
+        return str(named) if named is not None else plain(value)
+
+    return called
 
 
 def _of_the_test(thing: Any, world: World) -> bool:

@@ -10,10 +10,11 @@ schedule of a counterexample has the fewest preemptions already.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial, wraps
 from operator import itemgetter
-from typing import Any, ClassVar, Final
+from types import NoneType
+from typing import Any, ClassVar, Final, NoReturn
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -22,15 +23,32 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from kmodel.explore.linear import Linear, Plain
 from kmodel.explore.result import Result, search
-from kmodel.testing.chosen import CHOSEN, sampled
-from kmodel.testing.failed import Broken, Undecided, again_line, told, told_apart, wrong
+from kmodel.testing.checked import again
+from kmodel.testing.chosen import A_SAMPLE, CHOSEN, sampled
+from kmodel.testing.failed import Broken, GivenUp, Undecided, told, told_apart, wrong
+from kmodel.testing.limits import above_zero, at_least
 from kmodel.testing.smaller import Operation, smallest
-from kmodel.world import World
+from kmodel.testing.written import read, written
+from kmodel.world import ScenarioError, World
 
 MARK: Final = "_concurrent"
-NO_REPLAY: Final = (
-    "--kmodel-replay is for a test made with kmodel.check. This is a state machine, whose workload "
-    "Hypothesis makes up: call it without the option, and Hypothesis tries what failed first"
+HYPOTHESIS: Final = "_observability_predicates"
+"""What Hypothesis adds to a machine that runs."""
+INVARIANT: Final = "hypothesis_stateful_invariant"
+"""What Hypothesis calls its mark of one."""
+SEQUENTIAL: Final = ("specify", "state")
+"""What is static, as tasks run it: they may share nothing with the machine."""
+
+
+NO_WORKLOAD: Final = (
+    "a state machine is replayed with its workload, which stands before the schedule: give all "
+    "that its failure says after --kmodel-replay, or leave the option out, and Hypothesis tries "
+    "what failed first"
+)
+
+LESS: Final = (
+    "The search was too large. Give the machine less to do (most, cpus, preemptions = 1), or more "
+    "time (seconds, states, --kmodel-profile night), or sample: --kmodel-runs 1000."
 )
 
 
@@ -94,7 +112,7 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
 
     def make(self) -> Any:
         """The shared object, or objects, that the operations work on."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method make()")
+        raise ScenarioError(f"{type(self).__name__} needs a method make(), which makes the objects")
 
     specify: Callable[[Plain, str, tuple[Plain, ...]], tuple[Plain, Plain] | None] | None = None
     """``specify(state, name, args)``, static: the state after one operation and its result, or
@@ -112,6 +130,13 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _refuse_limits(cls)
+        for name in SEQUENTIAL:
+            if not isinstance(vars(cls).get(name), (staticmethod, NoneType)):
+                raise TypeError(
+                    f"{cls.__name__}.{name} is not static: write @staticmethod above it, and no "
+                    "'self', as CPUs may share nothing but what make() makes"
+                )
         for name, function in list(vars(cls).items()):
             arguments = getattr(function, MARK, None)
             if arguments is not None:
@@ -122,6 +147,12 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
                 raise TypeError(
                     f"{cls.__name__}.{name} is async and not @concurrent: Hypothesis would never "
                     "await it. Mark it with @concurrent(...), or write it without async"
+                )
+            if hasattr(function, INVARIANT):
+                raise TypeError(
+                    f"{cls.__name__}.{name} is an @invariant of Hypothesis, which is asked while "
+                    "operations are only queued: write always(self, thing), which is asked in "
+                    "every state"
                 )
         for name, function in cls._operations.items():
             # inherited ones too: this class may have other cpus
@@ -139,13 +170,27 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
         @wraps(plain)
         def run_test(self: Any) -> None:
             __tracebackhide__ = True
+            if CHOSEN.replay is not None:
+                try:
+                    cls.replayed(CHOSEN.replay)
+                except (AssertionError, ScenarioError) as error:
+                    _failed(error)
+                return
             phases = [phase for phase in self.settings.phases if phase is not Phase.explain]
             self.settings = settings(self.settings, phases=phases, deadline=None)
-            plain(self)
+            cls._broken = False
+            try:
+                plain(self)
+            except GivenUp as stop:
+                _failed(stop.why)
+            finally:
+                cls._broken = None
 
         made.runTest = run_test
         return made
 
+    _broken: ClassVar[bool | None] = None
+    """While a ``TestCase`` runs: has an example shown a bug? Hypothesis then makes that smaller."""
     _operations: ClassVar[dict[str, Any]] = {}
 
     def __init__(self) -> None:
@@ -159,15 +204,46 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Run the workload in every order. Raises ``Broken``, ``Undecided`` or ``Wrong``."""
-        if not self.workload:
-            return
         __tracebackhide__ = True
         if CHOSEN.replay is not None:
-            raise Undecided(NO_REPLAY)
+            self.replayed(CHOSEN.replay)
+            return
+        if not self.workload:
+            return
 
         def judge() -> None:
             __tracebackhide__ = True
             self.judge(self.searched(self.workload))
+
+        told_apart(judge)
+
+    @classmethod
+    def play(cls, world: World, workload: Iterable[Operation]) -> None:
+        """Put ``workload`` on ``world``, afresh: (CPU, name of the operation, its arguments by
+        name) each. For a test made with ``kmodel.check``, which searches its schedules.
+
+        Raises ``ScenarioError`` for what is no operation of this machine."""
+        queued = [(cpu, name, dict(args)) for cpu, name, args in workload]
+        for _, name, args in queued:
+            drawn = getattr(cls._operations.get(name), MARK, None)
+            if drawn is None or drawn.keys() != args.keys():
+                said = ", ".join(f"{key}={value!r}" for key, value in args.items())
+                raise ScenarioError(f"{cls.__name__} has no operation {name}({said})")
+        cls().build(world, queued)
+
+    @classmethod
+    def replayed(cls, text: str) -> None:
+        """Run one schedule of one workload again, as ``--kmodel-replay`` gives them. Raises what
+        a failing run raises."""
+        __tracebackhide__ = True
+        before, _, schedule = text.rpartition(" ")
+        if not before:
+            raise Undecided(NO_WORKLOAD)
+
+        def judge() -> None:
+            __tracebackhide__ = True
+            workload = read(before)
+            again(partial(cls.play, workload=workload), schedule, lambda: cls().searched(workload))
 
         told_apart(judge)
 
@@ -177,30 +253,52 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
         if CHOSEN.runs is not None:
             return sampled(build, CHOSEN.runs, CHOSEN.seed)
         limits: dict[str, Any] = {"seconds": seconds, "states": self.states}
-        return search(build, preemptions=self.preemptions, **limits)
+        found = search(build, preemptions=self.preemptions, **limits)
+        if found.verdict == "inconclusive" and found.kind is None and not found.within:
+            some = sampled(build, A_SAMPLE, CHOSEN.seed)
+            return some if some.verdict == "violated" else found
+        return found
 
     def judge(self, result: Result) -> None:
         __tracebackhide__ = True
+        cls = type(self)
         if result.verdict == "violated":
+            cls._broken = None if cls._broken is None else True
             raise Broken(self.told(result) if should_note() else str(result))
         if result.kind == "scenario-error":
             raise wrong("scenario-error", result.message)
-        if result.verdict == "inconclusive" and not result.within:
-            raise Undecided(str(result))
+        if result.verdict == "inconclusive" and not result.within and not cls._broken:
+            advice = ["", LESS] if CHOSEN.runs is None else []
+            undecided = Undecided("\n".join([str(result), "", *_listed(self.workload), *advice]))
+            raise undecided if cls._broken is None else GivenUp(undecided)
 
     def told(self, result: Result) -> str:
         """Of the workload that Hypothesis shows: the smallest that breaks so, and its run."""
         workload = smallest(self.workload, result, self.searched)
         if workload != self.workload:
             result = self.searched(workload)
-        queued = [
-            f"cpu{at}: {name}({', '.join(f'{key}={value!r}' for key, value in args.items())})"
-            for at, name, args in sorted(workload, key=itemgetter(0))
-        ]
-        said = "\n".join([str(result), "", f"{len(workload)} operations are enough:", *queued])
-        build = partial(self.build, workload=workload)
-        shown = told(build, said, result.schedule, result.kind, again=False)
-        return shown + again_line()
+        workload = sorted(workload, key=itemgetter(0))  # each CPU's operations in their order
+        many = f"{len(workload)} operation{' is' if len(workload) == 1 else 's are'} enough:"
+        said = "\n".join([str(result), "", many, *_listed(workload)])
+        build, word = partial(self.build, workload=workload), written(workload)
+        more = vars(self).keys() - vars(type(self)()).keys() - {HYPOTHESIS}
+        if word is None or more:  # what other rules left in it is Hypothesis' to make again
+            return told(build, said, result.schedule, result.kind, None)
+        paste = self._to_paste(workload)
+        return told(build, said, result.schedule, result.kind, f"{word} ") + paste
+
+    def _to_paste(self, workload: list[Operation]) -> str:
+        """A test of nothing but ``workload``, which needs no Hypothesis."""
+        name, bound = type(self).__name__, self.preemptions
+        return "\n".join(
+            [
+                "\n\nas a test of its own:",
+                f"@kmodel.check{'' if bound is None else f'(preemptions={bound})'}",
+                f"def test_{name.lower()}_again(world: kmodel.World) -> None:",
+                f"    workload = {workload!r}",
+                f"    {name}.play(world, workload)",
+            ]
+        )
 
     def build(self, world: World, workload: list[Operation]) -> None:
         """``workload`` on fresh objects."""
@@ -230,6 +328,19 @@ def _explained(linear: Linear, state: Callable[[Any], Plain], thing: Any) -> str
     return f"the end is {now!r}, and orders of the operations give {' or '.join(map(repr, could))}"
 
 
+def _failed(why: Exception) -> NoReturn:
+    """Not hidden: where no frame is pytest's to show, it shows those of unittest."""
+    raise why from None
+
+
+def _listed(workload: list[Operation]) -> list[str]:
+    """For people, a line each, in the order of the CPUs."""
+    return [
+        f"cpu{at}: {name}({', '.join(f'{key}={value!r}' for key, value in args.items())})"
+        for at, name, args in sorted(workload, key=itemgetter(0))
+    ]
+
+
 async def _perform(
     linear: Linear | None, mine: tuple[tuple[str, tuple[Plain, ...], Any], ...]
 ) -> None:
@@ -239,6 +350,13 @@ async def _perform(
             await body()
         else:
             await linear.do(name, args, body)
+
+
+def _refuse_limits(cls: type[ConcurrentStateMachine]) -> None:
+    """Raise ``ValueError`` for bounds that are none."""
+    at_least(cls.__name__, cpus=(cls.cpus, 1), most=(cls.most, 1))
+    at_least(cls.__name__, preemptions=(cls.preemptions, 0), states=(cls.states, 1))
+    above_zero(cls.__name__, seconds=cls.seconds)
 
 
 def _bare(function: Any) -> Any:

@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kmodel-replay",
         type=_schedule,
         metavar="SCHEDULE",
-        help="Run this schedule of one test again.",
+        help="Run this schedule of one test again: what its failure says after this option.",
     )
 
 
@@ -77,6 +77,6 @@ def _seed(text: str) -> int:
 
 
 def _schedule(text: str) -> str:
-    if not re.fullmatch(r"\d+(,\d+)*(\(\d+(,\d+)*\))?", text, re.ASCII):
+    if not re.fullmatch(r"(\[.*\] )?\d+(,\d+)*(\(\d+(,\d+)*\))?", text, re.ASCII):
         raise ArgumentTypeError(f"{text!r} is no schedule: it looks like 0,0,1 or 0,0,1(0,1)")
     return text

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 from commands import ROOT, Commands
+
+from kmodel.fuzz.targets import kmap
+from kmodel.fuzz.workload import Workload
+from kmodel.world import World
 
 
 @pytest.fixture
@@ -70,6 +76,8 @@ def test_all_targets_share_the_budget(call: Commands, tmp_path: Path) -> None:
         ["--seed", "-1"],
         ["--profile", "day"],
         ["--store", __file__],
+        ["--store", ""],
+        ["--store", f"{__file__}/below"],
         ["--database", "here"],
     ],
 )
@@ -100,27 +108,82 @@ def test_what_is_known_is_told_and_does_not_count(call: Commands, tmp_path: Path
     assert ran.status == 0
     assert "deadlock" in ran.out
     assert f"known, so not counted: {names[0]}" in ran.out
-    ran = call(*again, "--known", "pool_deadlock_none")
+    ran = call(*again, "--known", "pool_deadlock_0000", "--known", "kmap_leak_0000")
     assert ran.status == 1
-    assert "known, and not found this time: pool_deadlock_none" in ran.out
+    assert "known, and not found this time: pool_deadlock_0000" in ran.out
+    assert "kmap_leak" not in ran.out, "kmap was not fuzzed"
 
 
-def test_a_token_says_where_its_file_must_be(
+def test_a_crash_is_a_bug_of_kmodel_and_keeps_what_was_found(
     call: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def crashing(world: World, workload: Workload) -> None:
+        raise KeyError("mine")
+
+    monkeypatch.setattr(kmap, "TARGET", attrs.evolve(kmap.TARGET, build=crashing))
+    ran = call("fuzz", "kmap", "pool", "--examples", 40, "--seed", 1, "--store", tmp_path)
+    assert ran.status == 70
+    assert "kmap: crash: the target or kmodel itself fails, which is no bug found" in ran.out
+    assert "KeyError: 'mine'" in ran.out
+    assert "def test_pool_deadlock_" in ran.out
+
+
+def test_a_document_tells_what_is_known_from_what_is_violated(
+    call: Commands, tmp_path: Path
+) -> None:
+    begin = ["fuzz", "pool", "--examples", 20, "--seed", 1, "--store", tmp_path, "--json"]
+    found = call(*begin).document
+    assert (found["verdict"], [one["known"] for one in found["failures"]]) == ("violated", [False])
+    known = call(*begin, "--known", found["failures"][0]["file"])  # also by its file
+    assert known.status == 0
+    assert known.document["verdict"] == "inconclusive"
+    assert [one["known"] for one in known.document["failures"]] == [True]
+
+
+@pytest.mark.parametrize("name", ["foo", "pool_deadlock", "pool_deadlock_none", ""])
+def test_what_no_failure_is_called_cannot_be_known(
+    call: Commands, tmp_path: Path, name: str
+) -> None:
+    ran = call("fuzz", "pool", "--examples", 5, "--store", tmp_path, "--known", name)
+    assert ran.status == 2
+    assert f"--known {name!r}: no failure is called that" in " ".join(ran.err.split())
+
+
+def test_what_cannot_be_written_ends_no_night(call: Commands, tmp_path: Path) -> None:
+    begin = ["fuzz", "pool", "--examples", 20, "--seed", 1, "--store", tmp_path]
+    first = call(*begin, "--json").document["failures"][0]
+    Path(first["file"]).unlink()
+    Path(first["file"]).mkdir()
+    Path(first["log"]).unlink()
+    Path(first["log"]).mkdir()
+    ran = call(*begin)
+    assert ran.status == 1, ran.err
+    assert "no file: [Errno 21]" in ran.out
+    assert "\nkmodel replay k2-" in ran.out
+    assert "def test_pool_deadlock_" in ran.out
+    assert "Traceback" not in ran.err
+
+
+def test_a_token_needs_no_file(
+    call: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It carries the workload, so that it can be sent to somebody else."""
     found, elsewhere = tmp_path / "found", tmp_path / "elsewhere"
     for folder in (found, elsewhere):
         folder.mkdir()
     monkeypatch.chdir(found)
     said = call("fuzz", "pool", "--examples", 20, "--seed", 1, "--json").document
+    (failure,) = said["failures"]
+    shutil.rmtree(found / ".kmodel")
     monkeypatch.chdir(elsewhere)
-    ran = call("replay", said["failures"][0]["replay"])
-    assert ran.status == 2
-    assert str(elsewhere) in ran.err
-    assert "where 'kmodel fuzz' ran" in " ".join(ran.err.split())
+    ran = call("replay", failure["replay"])
+    assert (ran.status, ran.err) == (1, "")
+    assert "cpu0 is asleep on test pool_get" in ran.out
 
 
-def test_ctrl_c_ends_with_the_summary(tmp_path: Path) -> None:
+@pytest.mark.parametrize("presses", [1, 3])
+def test_ctrl_c_ends_with_the_summary(tmp_path: Path, presses: int) -> None:
+    """However impatient."""
     begin = [sys.executable, "-m", "kmodel", "fuzz", "kmap", "--profile", "night"]
     child = subprocess.Popen(
         [*begin, "--store", str(tmp_path)],
@@ -130,7 +193,9 @@ def test_ctrl_c_ends_with_the_summary(tmp_path: Path) -> None:
         cwd=ROOT,
     )
     time.sleep(4)
-    child.send_signal(signal.SIGINT)
+    for _ in range(presses):
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.1)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130, err
     assert "interrupted: this is what there was by then" in out

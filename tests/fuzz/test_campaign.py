@@ -261,6 +261,22 @@ def only(**wrong: Any) -> Campaign:
     return made
 
 
+def test_a_target_that_crashes_ends_no_night() -> None:
+    """It is told with its traceback, and the others go on."""
+
+    def crashing(world: World, workload: Workload) -> None:
+        raise KeyError("mine")
+
+    made = Campaign([attrs.evolve(TORN, name="wrong", build=crashing), TORN], examples=60, seed=3)
+    made.run()
+    (trouble,) = made.troubles
+    assert (trouble.target, trouble.kind) == ("wrong", "crash")
+    assert "KeyError: 'mine'" in trouble.message
+    assert "in crashing" in trouble.message
+    assert made.tallies["torn"].examples > 20
+    assert made.failures
+
+
 def test_an_oracle_that_raises_is_no_bug_found() -> None:
     def raising(world: World, workload: Workload) -> None:
         build(world, workload)
@@ -313,6 +329,20 @@ def test_a_target_that_differs_each_time_is_no_bug_found() -> None:
 
     (trouble,) = only(build=flaky).troubles
     assert trouble.kind == "nondeterminism"
+
+
+def test_what_breaks_now_and_then_is_no_bug_found(tmp_path: Path) -> None:
+    turns, stored = iter(range(10_000)), Stored(str(tmp_path))
+
+    def flaky(world: World, workload: Workload) -> None:
+        quiet(world, workload)
+        turn = next(turns)
+        world.check("now and then", lambda: "wrong" if 40 < turn < 50 else None, when="end")
+
+    made = campaign(attrs.evolve(TORN, build=flaky), stored=stored)
+    assert not made.failures
+    assert [one.kind for one in made.troubles] == ["nondeterminism"]
+    assert stored.of(TORN) == []
 
 
 async def branching(counter: Counter) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from worlds import Cell
 
 from kmodel.explore.result import search
 from kmodel.point import pause
-from kmodel.testing.checked import _judge
+from kmodel.testing.checked import _judge, check
 from kmodel.testing.failed import Broken
 from kmodel.world import World
 
@@ -503,3 +508,165 @@ def test_it(world: World):
     assert re.search(r"B writes account0.balance=7\n", shown)
     at = [shown.index(word) for word in ("mutex.enter", "reads account0", "mutex.leave")]
     assert at == sorted(at), "an access is told where it is made"
+
+
+def test_methods_of_every_kind_are_tests(pytester: pytest.Pytester) -> None:
+    text = """
+class TestKinds:
+    @kmodel.check
+    @staticmethod
+    def test_static(world: World):
+        world.task("A", both, Mutex("one"), Mutex("two"))
+
+    @staticmethod
+    @kmodel.check
+    def test_static_too(world: World):
+        world.task("A", both, Mutex("one"), Mutex("two"))
+
+    @kmodel.check
+    @classmethod
+    def test_class(cls, world: World):
+        world.task("A", both, Mutex("one"), Mutex("two"))
+
+    @classmethod
+    @kmodel.check
+    def test_class_too(cls, world: World, tmp_path):
+        world.task("A", both, Mutex("one"), Mutex("two"))
+"""
+    suite(pytester, text).assert_outcomes(passed=4)
+
+
+def test_what_hypothesis_draws_is_a_story_each(pytester: pytest.Pytester) -> None:
+    text = """
+from hypothesis import given, settings, strategies as st
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(first=st.booleans(), second=st.booleans())
+@kmodel.check
+def test_it(world: World, first, second):
+    one, two = Mutex("one"), Mutex("two")
+    for name, turned in (("A", first), ("B", second)):
+        world.task(name, both, *((two, one) if turned else (one, two)))
+"""
+    ran = suite(pytester, text)
+    ran.assert_outcomes(failed=1)
+    shown = ran.stdout.str()
+    assert "Broken: violated: deadlock" in shown
+    assert re.search(r"first=(True|False),\n.*second=(True|False),\n", shown)
+
+
+def test_types_may_be_there_for_type_checkers_only(pytester: pytest.Pytester) -> None:
+    text = """from __future__ import annotations
+from typing import TYPE_CHECKING
+import kmodel
+from kmodel.sync.mutex import Mutex
+if TYPE_CHECKING:
+    from pathlib import Path
+    from kmodel import World
+
+@kmodel.check
+def test_named(world: World, tmp_path: Path) -> None:
+    world.task("A", Mutex("one").enter)
+
+@kmodel.check
+def test_dotted(made: kmodel.World, tmp_path: Path) -> None:
+    made.task("A", Mutex("one").enter)
+"""
+    pytester.makepyfile(test_typed=text)
+    pytester.runpytest_subprocess("test_typed.py").assert_outcomes(passed=2)
+
+
+def a_story(world: World) -> None:
+    pass
+
+
+def yields(world: World) -> Iterator[None]:
+    yield
+
+
+def late(tmp_path: Path, world: World) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (yields, "yields yields: a story is built at one go"),
+        (late, "late: its first parameter must be 'world: "),
+        (given(world=st.none())(a_story), "a_story: write @given above @kmodel.check"),
+        (3, "kmodel.check makes tests of functions, and 3 is none"),
+    ],
+)
+def test_what_can_be_no_test_is_refused_where_it_is_written(function: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        check(function)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"preemptions": -1}, "preemptions must be a whole number from 0 on: -1"),
+        ({"preemptions": "2"}, "preemptions must be a whole number from 0 on: '2'"),
+        ({"delays": 0.5}, "delays must be a whole number from 0 on: 0.5"),
+        ({"preemptions": 1, "delays": 1}, "give preemptions or delays, not both"),
+        ({"runs": 0}, "runs must be a whole number from 1 on: 0"),
+        ({"states": 0}, "states must be a whole number from 1 on: 0"),
+        ({"seconds": 0}, "seconds must be above 0: 0"),
+        ({"seconds": float("nan")}, "seconds must be above 0: nan"),
+        ({"runs": 3, "strategy": "rnadom"}, "strategy must be one of random, pct"),
+    ],
+)
+def test_limits_that_are_none_are_refused_where_they_are_written(
+    limits: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"kmodel.check: {said}")):
+        check(**limits)
+
+
+def test_more_tasks_than_a_schedule_can_name_are_refused(pytester: pytest.Pytester) -> None:
+    """And the coroutines that nobody ran say nothing of it."""
+    text = """
+@kmodel.check
+def test_many():
+    return [both(Mutex("one"), Mutex("two")) for _ in range(300)]
+
+@kmodel.check
+def test_twice():
+    once = both(Mutex("one"), Mutex("two"))
+    return [once, once]
+"""
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    ran = suite(pytester, text)
+    ran.assert_outcomes(failed=2)
+    shown = ran.stdout.str()
+    assert "more than 256 tasks" in shown
+    assert "has already begun, or is another task's too" in shown
+    assert "never awaited" not in shown + ran.stderr.str()
+
+
+def test_objects_are_called_by_name_and_not_by_address(pytester: pytest.Pytester) -> None:
+    text = """
+@shared
+class Link:
+    next: Atomic["Link | None"]
+    seen: object
+    def __init__(self):
+        self.next, self.seen = None, None
+    @operation(event="link.set")
+    def set(self, others):
+        self.next = others[0]
+
+async def links(one, other):
+    await one.set((other, None))
+    one.seen = other
+
+@kmodel.check
+def test_it(world: World):
+    one, other = Link(), Link()
+    world.task("A", links, one, other)
+    world.check("none", lambda: "linked" if one.next is other else None, when="end")
+"""
+    shown = suite(pytester, text).stdout.str()
+    assert re.search(r"A link.set others=\(link1, None\)\n", shown)
+    assert "A writes link0.seen=link1\n" in shown
+    assert " at 0x" not in shown

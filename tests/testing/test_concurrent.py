@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +27,7 @@ from kmodel.shared import Atomic, shared
 from kmodel.testing import Broken, ConcurrentStateMachine, Undecided, Wrong, concurrent
 from kmodel.testing.chosen import CHOSEN
 from kmodel.testing.smaller import smallest
+from kmodel.testing.written import written
 
 FEW = settings(
     max_examples=30,
@@ -121,8 +127,35 @@ def test_a_torn_push_is_found_and_shrinks_to_two_pushes() -> None:
     assert told.count(": push(item=") == 2, told
     assert "and orders of the operations give" in told
     assert "inv.violation" in told, "the run"
-    assert "--kmodel-replay" not in told, "it replays stories, and this workload is Hypothesis'"
-    assert "again: pytest 'tests/testing/test_concurrent.py::test_a_torn_push" in told
+    assert "replay: pytest 'tests/testing/test_concurrent.py::test_a_torn_push" in told
+    assert '--kmodel-replay \'[[0,"push",{"item":' in told
+
+
+def test_a_machine_with_a_state_of_its_own_is_hypothesis_to_make_again() -> None:
+    class Begun(Torn):
+        @initialize(items=st.just((1,)))
+        def begin(self, items: tuple[int, ...]) -> None:
+            self.begun = items
+
+        def make(self) -> Stack:
+            made = Stack()
+            made.items = self.begun
+            return made
+
+    with pytest.raises(Broken) as failure:
+        run_state_machine_as_test(Begun, settings=FEW)
+    told = str(failure.value)
+    assert "again: pytest 'tests/testing/test_concurrent.py::test_a_machine_with" in told
+    assert "--kmodel-replay" not in told
+    assert "Begun.play" not in told
+
+
+def test_an_invariant_of_hypothesis_is_refused_as_it_sees_no_state() -> None:
+    def holds(self: Any) -> None:
+        pass
+
+    with pytest.raises(TypeError, match=r"Wrong\.holds is an @invariant of Hypothesis.*always"):
+        type("Wrong", (Good,), {"holds": invariant()(holds)})
 
 
 def test_what_hypothesis_left_too_large_is_made_smaller() -> None:
@@ -212,12 +245,130 @@ def test_runs_are_sampled_when_the_command_line_says_so(monkeypatch: pytest.Monk
     assert (found.verdict, found.within) == ("inconclusive", True)
 
 
-def test_a_schedule_is_refused_as_the_workload_is_not_in_it(
-    monkeypatch: pytest.MonkeyPatch,
+SUITE = """
+from hypothesis import strategies as st
+import kmodel
+from kmodel import Atomic, operation
+from kmodel.shared import shared
+from kmodel.testing import ConcurrentStateMachine, concurrent
+
+@shared
+class Counter:
+    value: Atomic[int]
+    def __init__(self):
+        self.value = 0
+    @operation(event="counter.read")
+    def read(self):
+        return self.value
+    @operation(event="counter.write")
+    def write(self, value):
+        self.value = value
+
+class Counters(ConcurrentStateMachine):
+    initial = 0
+    def make(self):
+        return Counter()
+    @staticmethod
+    def specify(state, name, args):
+        return state + args[0][0], None
+    @staticmethod
+    def state(counter):
+        return counter.value
+    @concurrent(by=st.tuples(st.integers(1, 3), st.sampled_from(["it's", "a b"])))
+    @staticmethod
+    async def add(counter, by):
+        await counter.write(await counter.read() + by[0])
+
+TestCounters = Counters.TestCase
+"""
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The failure of ``SUITE``."""
+    folder = tmp_path_factory.mktemp("suite")
+    (folder / "test_it.py").write_text(SUITE)
+    return pytest_on(folder)
+
+
+def pytest_on(folder: Path, *options: str) -> str:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False).stdout
+
+
+def test_the_replay_line_of_a_machine_runs_the_same_again(shown: str, tmp_path: Path) -> None:
+    """With its workload, whatever is in it: no Hypothesis, and no database."""
+    (line,) = {line for line in shown.splitlines() if "replay: pytest" in line}
+    (tmp_path / "test_it.py").write_text(SUITE)
+    again = pytest_on(tmp_path, *shlex.split(line.partition("replay: pytest")[2]))
+    assert "Broken: invariant: the end is 1, and orders of the operations give 2" in again
+    assert "Falsifying" not in again
+    assert "Failing test case" not in again
+    assert again.count("cpu1 counter.write value=1") == 1
+
+
+def test_what_a_machine_gives_to_paste_is_a_test(shown: str, tmp_path: Path) -> None:
+    text = re.sub(r"^E ? ? ?", "", shown, flags=re.MULTILINE)
+    pasted = text.partition("as a test of its own:\n")[2].partition("Failing test case")[0]
+    (tmp_path / "test_it.py").write_text(f"{SUITE}\n{pasted}")
+    again = pytest_on(tmp_path, "-k", "test_counters_again")
+    assert "Broken: violated: invariant" in again
+    assert "the end is 1, and orders of the operations give 2" in again
+    assert "1 failed" in again
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0,1,0", "a state machine is replayed with its workload"),
+        ('[[0,"pop",{}]] 0,1,0', "the schedule is not one of this test"),
+        ('[[0,"steal",{}]] 0', r"Good has no operation steal\(\)"),
+        ('[[0,"push",{}]] 0', r"Good has no operation push\(\)"),
+        ("[[0]] 0", "this is no workload of a state machine"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said(
+    monkeypatch: pytest.MonkeyPatch, text: str, said: str
 ) -> None:
-    monkeypatch.setattr(CHOSEN, "replay", "0,1,0")
-    with pytest.raises(Undecided, match="--kmodel-replay is for a test made with"):
+    monkeypatch.setattr(CHOSEN, "replay", text)
+    with pytest.raises((Undecided, Wrong), match=said):
         run_state_machine_as_test(Good, settings=FEW)
+
+
+def test_a_replay_that_breaks_nothing_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CHOSEN, "replay", '[[0,"push",{"item":1}]] 0,0')
+    run_state_machine_as_test(Good, settings=FEW)
+
+
+def test_arguments_that_no_command_line_can_hold_are_found_again_by_hypothesis() -> None:
+    assert written([(0, "push", {"item": (1, "a", (None, True))})]) is not None
+    assert written([(0, "push", {"item": frozenset()})]) is None
+    assert written([(0, "push", {"item": [1]})]) is None, "it would come back as a tuple"
+
+
+@pytest.mark.parametrize("name", ["specify", "state"])
+@pytest.mark.parametrize("how", [lambda function: function, classmethod])
+def test_what_is_not_static_is_refused_by_name(name: str, how: Any) -> None:
+    """Tasks run it, and would share the machine unseen."""
+    with pytest.raises(TypeError, match=rf"Wrong\.{name} is not static: write @staticmethod"):
+        type("Wrong", (Good,), {name: how(lambda *_: None)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cpus", 0), ("most", 0), ("preemptions", -1), ("states", 0), ("seconds", 0), ("cpus", "2")],
+)
+def test_bounds_that_are_none_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"Wrong: {name} must be "):
+        type("Wrong", (Good,), {name: value})
+
+
+def test_a_machine_that_makes_nothing_is_said_to_be_wrong() -> None:
+    class Nothing(ConcurrentStateMachine):
+        push = concurrent(item=st.integers(0, 1))(staticmethod(Good._operations["push"]))
+
+    with pytest.raises(Wrong, match=r"Nothing needs a method make\(\)"):
+        run_state_machine_as_test(Nothing, settings=FEW)
 
 
 def test_a_profile_says_how_long_to_search(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,3 +464,39 @@ def test_an_invariant_that_remembers_is_no_bug_found() -> None:
     for machine, what in ((Counts, r"Counts\.calls"), (Last, r"Last\.last")):
         with pytest.raises(Wrong, match=f"check 'always' changes {what}"):
             run_state_machine_as_test(machine, settings=FEW)
+
+
+class Large(Good):
+    """More than 30 states have room for."""
+
+    states = 30
+
+    def teardown(self) -> None:
+        searched.append(len(self.workload))
+        super().teardown()
+
+
+searched: list[int] = []
+
+
+def test_too_large_a_workload_is_told_at_once_and_not_made_smaller() -> None:
+    """Each smaller one would be searched as long again."""
+    case: Any = Large.TestCase
+    case.settings = settings(FEW, max_examples=50)
+    searched.clear()
+    with pytest.raises(Undecided, match=r"(?s)30 states.*cpu0: .*Give the machine less"):
+        case("runTest").runTest()
+    assert len(searched) < 20
+
+
+def test_a_bug_in_too_large_a_workload_is_found_all_the_same() -> None:
+    """By a few runs; what is then too large while it is made smaller is no end of that."""
+
+    class Lost(Torn):
+        states = 30
+
+    case: Any = Lost.TestCase
+    case.settings = settings(FEW, max_examples=50)
+    with pytest.raises(Broken) as failure:
+        case("runTest").runTest()
+    assert str(failure.value).count(": push(item=") == 2
