@@ -65,16 +65,13 @@ class PageDaemon:
                 await mem.pagedaemon.msleep(mem.fpageqlock)
             if self.takes:
                 self.at_work = True
-            asked = bool(mem.pmas or mem.nowait_pma)
-            shortage = mem.freetarg - (mem.nfree() + mem.paging)
+            asked, shortage = self._wanted()
             await mem.fpageqlock.leave()
-            say("daemon.lap", shortage=max(shortage, 0))
-            short = shortage > 0 or asked
+            say("daemon.lap", shortage=shortage)
+            short = asked or shortage > 0
             if not short:
                 mem.laps.again()
-            if self.kernel.fix.daemon_step is not None:
-                short = await self.kernel.fix.daemon_step(self.kernel) or short
-            if not short and self.kernel.p.lap == "silent":
+            if await self._ends_early(short):
                 mark("a page-daemon lap without shortage woke nobody")
                 continue
             await self.kernel.km.cache.drain()
@@ -94,6 +91,22 @@ class PageDaemon:
         if mem.pmas or mem.nowait_pma:
             return self.kernel.p.lap == "silent" and mem.paging > 0
         return not (mem.waiting and self.kernel.p.lap == "counts")
+
+    @procedure
+    def _wanted(self) -> tuple[bool, int]:
+        """Has somebody queued a pma, and how many pages are missing? How many there are beyond
+        that matters to no lap. Held: fpageqlock."""
+        mem = self.kernel.physmem
+        shortage = mem.freetarg - (mem.nfree() + mem.paging)
+        return bool(mem.pmas or mem.nowait_pma), max(shortage, 0)
+
+    @procedure
+    async def _ends_early(self, short: bool) -> bool:
+        """Take the fix's step, if it has one. Is nothing ``short`` after it, in a kernel whose
+        lap then ends? Held: nothing."""
+        if self.kernel.fix.daemon_step is not None:
+            short = await self.kernel.fix.daemon_step(self.kernel) or short
+        return not short and self.kernel.p.lap == "silent"
 
     @procedure
     async def _scan(self, shortage: int) -> None:

@@ -35,7 +35,7 @@ def said(judged: list[Judged]) -> list[Any]:
 
 def test_each_round_has_more_states_and_the_last_what_is_allowed() -> None:
     """Fixed numbers: no clock decides them."""
-    assert rounds(2_000_000) == [4_000, 250_000, 2_000_000]
+    assert rounds(2_000_000) == [4_000, 750_000, 2_000_000]
     assert rounds(100) == [100]
     assert rounds(4_000) == [4_000]
     assert rounds(4_001) == [4_000, 4_001]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from kmodel import compare, fixes, situations, story
 from kmodel.cell import Cell, cells, stops
 from kmodel.cli.compare import status
 from kmodel.compare import Judged, Unit, adopt, judge, units
-from kmodel.explore.graph import Limits
+from kmodel.explore.graph import Graph, Limits
 from kmodel.explore.tree import Divergence
 from kmodel.properties import ENDS, NO_LIVELOCK
 from kmodel.settings import UsageError
@@ -55,6 +56,22 @@ def test_a_unit_for_each_fix_and_variant() -> None:
     assert [(unit.fix, unit.variant) for unit in found] == [
         (fix, variant) for fix in ("wait", "populate") for variant in VARIANTS
     ]
+
+
+def test_a_judged_units_graph_is_free_at_once() -> None:
+    """Without the cycle collector, which may come much later: else the next unit of the same
+    process has that much less memory."""
+    todo = work("wait")[0]
+    gc.collect()
+    before = [one for one in gc.get_objects() if isinstance(one, Graph)]
+    gc.disable()
+    try:
+        judged = judge(todo, Limits())
+        after = [one for one in gc.get_objects() if isinstance(one, Graph)]
+    finally:
+        gc.enable()
+    assert judged.complete
+    assert len(after) == len(before)
 
 
 def test_what_is_given_is_not_varied() -> None:

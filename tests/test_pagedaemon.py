@@ -62,6 +62,25 @@ def test_a_silent_lap_says_so():
     assert "a page-daemon lap without shortage woke nobody" not in marks(search(m.world))
 
 
+def test_how_much_memory_is_plentiful_is_forgotten():
+    """The daemon stands at as many points whether all pages are free in a lap or fewer are,
+    but still enough: else every lap would be searched once for each number."""
+
+    def points(took):
+        m, _ = waiting("wakes", npages=64)
+
+        async def take():
+            for _ in range(took):
+                await m.physmem.getpages(1, waitok=False, usereserve=False)
+
+        m.world.task("T", take)
+        graph = search(m.world)
+        daemon = next(task for task in m.world.tasks if task.daemon)
+        return len(graph.histories.nodes[daemon.index])
+
+    assert points(1) == points(0)
+
+
 @fact(
     "The page daemon sleeps on &uvm.pagedaemon until somebody asks; it has no clock",
     "uvm_pdaemon.c 1.137 uvm_pageout",

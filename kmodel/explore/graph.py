@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -83,6 +83,10 @@ class Graph:
     def state(self, number: int) -> State[int]:
         return self.keys.state(number)
 
+    def part(self, number: int) -> Hashable:
+        """What the shared part of a state is known by."""
+        return self.keys.packed[number] & PART
+
     def node(self, number: int, task: int) -> Node:
         """Where ``task`` stands in a state."""
         return self.histories.nodes[task][self.keys.packed[number] >> place(task) & NODE]
@@ -113,11 +117,16 @@ class Graph:
                         yield number, task, leaf
 
     def broken(self, check: Check) -> Iterator[tuple[int, str]]:
-        """The states in which ``check`` fails, and what it says."""
+        """The states in which ``check`` fails, and what it says. A check sees the shared part of
+        a state only, so it is asked once for each."""
         predicate = Predicate(partial(tested, check, check.test))
+        said: dict[Hashable, str | None] = {}
         for number in range(len(self)):
             if check.when == "always" or self.final(number):
-                wrong = predicate.value(self.state(number), self.world)
+                part = self.part(number)
+                if part not in said:
+                    said[part] = predicate.value(self.state(number), self.world)
+                wrong = said[part]
                 if wrong is not None:
                     yield number, wrong
 

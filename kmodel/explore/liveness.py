@@ -79,14 +79,16 @@ class Liveness:
         for those that never leave the states that it accepts."""
         found = {hang.kind: hang for hang in self.stuck(among)}
         for stronger in _at_least(fairness):
-            best: dict[str, tuple[int, Component, tuple[int, ...]]] = {}
+            kinds: dict[str, list[tuple[Component, tuple[int, ...]]]] = {}
             parts = self._parts(self._from(stronger), among)
             for part in Fair(self.graph, stronger).refine(parts, _any):
                 kind, tasks = self._judge(part)
-                depth = self.paths.depth(self.paths.nearest(part))
-                if kind not in found and (kind not in best or depth < best[kind][0]):
-                    best[kind] = (depth, part, tasks)
-            for kind, (_, part, tasks) in best.items():
+                if kind not in found:
+                    kinds.setdefault(kind, []).append((part, tasks))
+            for kind, judged in kinds.items():
+                # the nearest of all of them, so that no way has to be looked for to each
+                nearest = self.paths.nearest(state for part, _ in judged for state in part)
+                part, tasks = next((part, tasks) for part, tasks in judged if nearest in part)
                 found[kind] = self._lasso(kind, part, tasks, stronger)
         return sorted(found.values(), key=lambda hang: SEVERITY.index(hang.kind))
 
@@ -117,7 +119,7 @@ class Liveness:
         return without
 
     def _nearest_loop(self, kind: str, parts: list[Component], survives: Fairness) -> Hang:
-        nearest = self.paths.nearest(self.paths.nearest(part) for part in parts)
+        nearest = self.paths.nearest(state for part in parts for state in part)
         part = next(part for part in parts if nearest in part)
         return self._lasso(kind, part, self._repeating(part), survives)
 
@@ -227,11 +229,30 @@ class Liveness:
         succ = self.graph.succ
         found = {t for t in tasks if any(succ[s][t] != NOWHERE for s in part)}
         if len(found) < len(tasks):
-            for state in self.paths.forward(part):
-                if self.graph.unexpanded(state):
-                    return set(tasks)
-                found.update(t for t in tasks if succ[state] and succ[state][t] != NOWHERE)
+            ahead = self._ahead[part[0]]
+            found = {t for t in tasks if ahead >> t & 1}
         return found
+
+    @cached_property
+    def _ahead(self) -> list[int]:
+        """For each state a bit for each task that can step there or later: asked once for all
+        states, as a search from each cycle goes over the same ground again and again."""
+        graph, succ = self.graph, self.graph.succ
+        anybody = (1 << len(graph.world.tasks)) - 1
+        ahead = [0] * len(graph)
+        for part in self.order:
+            able = 0
+            for state in part:
+                if graph.unexpanded(state):
+                    able = anybody
+                for task, to in enumerate(succ[state]):
+                    if to != NOWHERE:
+                        able |= 1 << task
+                    if to >= 0:
+                        able |= ahead[to]
+            for state in part:
+                ahead[state] = able
+        return ahead
 
     def _can_end(self, state: int, tasks: tuple[int, ...]) -> tuple[int, ...]:
         graph = self.graph

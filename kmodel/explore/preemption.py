@@ -133,18 +133,8 @@ class Fewest:
         rows = graph.succ
         self._row = row or rows.__getitem__
         self._ways = Cheapest(graph, preemptions, self._row, lambda state, task: rows[state][task])
-        self._flow = self._settle()
         self._first: dict[int, tuple[int, int]] = {}
-
-    def _settle(self) -> Iterator[int]:
-        """The states of all places in order; notes how each is first settled."""
-        ways, width, first = self._ways, self._ways.width, self._first
-        while ways.next_cost() is not None:
-            for place in ways.level():
-                state = place // width
-                if state not in first:
-                    first[state] = len(first), place
-                yield state
+        self._flow = _settle(self._ways, self._first)
 
     def nearest(self, states: Iterable[int]) -> int:
         """The one of ``states`` with the cheapest schedule. Some schedule must come to one."""
@@ -197,3 +187,15 @@ class Fewest:
                 last = task
             state = self.graph.succ[state][task]
         return found
+
+
+def _settle(ways: Cheapest, first: dict[int, tuple[int, int]]) -> Iterator[int]:
+    """The states of all places in order; notes how each is ``first`` settled. (No method: who
+    asks keeps it, and a graph that is in no circle is free as soon as nobody needs it.)"""
+    width = ways.width
+    while ways.next_cost() is not None:
+        for place in ways.level():
+            state = place // width
+            if state not in first:
+                first[state] = len(first), place
+            yield state

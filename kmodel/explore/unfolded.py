@@ -48,6 +48,9 @@ class Unfolded(Graph):
         state = self._orbits.state(orbit)
         return self._like.turns[way].state(state) if way else state
 
+    def part(self, number: int) -> bytes:
+        return self.state(number)[: self.histories.locations].tobytes()
+
     def node(self, number: int, task: int) -> Node:
         return self.histories.node(self.state(number), task)
 

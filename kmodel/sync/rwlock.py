@@ -48,6 +48,7 @@ class RwLock:
         me = curtask()
         if not await self._attempt(me, write):
             loop = Loop()
+            loop.head()  # the first turn is like any other
             while not await self._retry(me, write):
                 loop.head()
         self._note()
@@ -109,7 +110,7 @@ class RwLock:
         if write:
             self.writer = task
         else:
-            self.readers = (*self.readers, task)
+            self.readers = _among(self.readers, task)
 
     @operation(event="lock.acquire")
     def _attempt(self, task: Task, write: bool) -> bool:
@@ -211,7 +212,7 @@ class WakeAll(RwLock):
         return self.free(write) and (write or not self.wrwant)
 
     def _queue(self, task: Task, write: bool) -> None:
-        self.sleepers = (*self.sleepers, task)
+        self.sleepers = _among(self.sleepers, task)
         self.wrwant = self.wrwant or write
 
     def sleeping(self) -> tuple[Task, ...]:
@@ -246,11 +247,11 @@ class WakeOneWriter(RwLock):
 
     def _queue(self, task: Task, write: bool) -> None:
         if not write:
-            self.readers_asleep = (*self.readers_asleep, task)
+            self.readers_asleep = _among(self.readers_asleep, task)
             return
         self.writers_asleep = (*self.writers_asleep, task)
         if task not in self.waiting:
-            self.waiting = (*self.waiting, task)
+            self.waiting = _among(self.waiting, task)
 
     def _take(self, task: Task, write: bool) -> None:
         super()._take(task, write)
@@ -302,6 +303,12 @@ class HandOff(RwLock):
             task, write = self.queue[0]
             self.queue = self.queue[1:]
             super()._take(task, write)
+
+
+def _among(some: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
+    """``some`` and ``task``, as a set is kept: of readers, and of sleepers that are all woken
+    at once, it says nothing who came first, and must not tell two states apart."""
+    return tuple(sorted((*some, task), key=lambda one: one.index))
 
 
 POLICIES: Final[dict[str, type[RwLock]]] = {

@@ -129,6 +129,33 @@ def test_nobody_is_forgotten(kind, modes):
     assert at_end(graph, lambda: (inside.readers, inside.writers)) == {(0, 0)}
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_in_what_order_readers_came_is_no_matter(policy):
+    """Whoever of them came first, the state is the same."""
+    world, lock, _ = three(Lock(policy, "wr"), "rrr")
+    orders = everywhere(search(world), lambda: tuple(task.index for task in lock.readers))
+    assert orders == {(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)}
+
+
+@pytest.mark.parametrize("policy", ["wake-all", "wake-one-writer"])
+def test_in_what_order_they_fell_asleep_is_no_matter_if_all_are_woken(policy):
+    """A release wakes every sleeper, or every reader."""
+    world, lock, _ = three(Lock(policy, "wr"), "wrr")
+    asleep = everywhere(search(world), lambda: tuple(task.index for task in lock.sleeping()))
+    assert {(1, 2)} <= asleep
+    assert not {(2, 1)} & asleep
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_who_was_woken_in_vain_sleeps_as_before(policy):
+    """A sleeper's point is one, however often it has been there."""
+    world, lock, _ = three(Lock(policy, "wr"), "www")
+    graph = search(world)
+    for of_task in graph.histories.nodes:
+        waiting = [node for node in of_task if node.waits_for is lock]
+        assert len(waiting) == 1
+
+
 @pytest.mark.parametrize("kind", LOCKS[2:], ids=lambda kind: kind.name)
 def test_readers_share(kind):
     """Three readers can all be inside at once."""
