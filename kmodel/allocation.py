@@ -71,6 +71,8 @@ def _places(kernel: Kernel, spaces: tuple[Space, ...]) -> Iterator[tuple[int, st
     for page in range(mem.npages):
         if mem.free >> page & 1:
             yield page, "on the free list"
+    for page in mem.buffers:
+        yield page, "in the buffer cache"
     for cpu, magazines in enumerate(km.cache.magazines):
         for page in (*magazines[0], *magazines[1]):
             yield page, f"in the page cache of CPU {cpu}"

@@ -2,8 +2,8 @@
 do what the fix says, restart.
 
 Source: sys/uvm/uvm_fault.c 1.159-1.173 (uvm_fault, uvm_fault_check); the parts are in
-``uvmfault``. Left out: I/O errors of swap, the trap handler's fixup, faults that the
-kernel itself takes, uvm_grow (the stack's size after a fault).
+``uvmfault``, the trap handler's fixup is in ``vmspace``. Left out: uvm_grow (the stack's size
+after a fault).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 from kmodel import vmspace
 from kmodel.event import mark, say
 from kmodel.fixes import Fix
+from kmodel.panic import Panic
 from kmodel.param import PAGE_SIZE, KernelParams
 from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.pools import PmapPools
@@ -126,6 +127,18 @@ class Space:
         self.kernel.physmem.laps.over(for_all=True)
         say("fault.end", obj=self.name, va=hex(va), error=error, signal=SIGNALS[error])
         return error
+
+    async def kernel_fault(self, va: int, write: bool = True, recovery: bool = True) -> int:
+        """The kernel itself touches ``va`` for the process, as copyin and copyout do: 0, or
+        EFAULT whatever the error, from the recovery address. Panics without one. Nobody is
+        killed for it."""
+        va &= ~(PAGE_SIZE - 1)
+        check_address(self.kernel.p, va)
+        error = await uvm_fault(self, va, write)
+        say("fault.end", obj=self.name, va=hex(va), error=error, signal=None)
+        if error and not recovery:
+            raise Panic(f"trap: the kernel faults at {va:#x} of {self.name}: error {error}")
+        return EFAULT if error else 0
 
     async def exit(self) -> None:
         """A thread of the process ends; the last one frees the address space. Threads are

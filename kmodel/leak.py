@@ -76,7 +76,10 @@ class Belongings:
         if isinstance(kernel.km.kmpages, KmStock):
             behind += len(kernel.km.kmpages.queued)
         grown = pools.kernel.taken if pools.kernel is not None else 0
-        used, taken = mem.others + behind + resident + grown, mem.npages - mem.nfree()
+        used, taken = (
+            mem.others + len(mem.buffers) + behind + resident + grown,
+            mem.npages - mem.nfree(),
+        )
         return None if taken == used else f"pages taken: {taken}; accounted for: {used}"
 
     def _single(self) -> int:

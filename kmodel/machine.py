@@ -112,7 +112,7 @@ class Machine:
 
     def object(self, pages: int = 1, backing: str = "file", name: str | None = None) -> UvmObject:
         """A memory object of so many pages, none of them resident: a ``file``, memory that is
-        ``zero`` at first, or a ``broken`` file."""
+        ``zero`` at first, a ``broken`` file, or one that is ``late``."""
         if pages < 1 or backing not in BACKINGS:
             raise UsageError(
                 f"an object of {pages} pages of {backing!r}: it needs one page at least, of "

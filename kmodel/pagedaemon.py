@@ -3,10 +3,11 @@
 Source: sys/uvm/uvm_pdaemon.c 1.101, 1.137, 1.148, 1.157 (uvm_pageout, uvmpd_scan,
 uvm_aiodone_daemon), sys/uvm/uvm_pager.c (uvm_aio_aiodone). Left out: active and inactive
 lists (a page on the queues is unmapped and written in one go; the queues are looked
-through owner by owner), clean pages, the buffer cache (a lap sheds no buffers), clusters,
-the bound of 16 reactivations of dirty pages (swap that is full ends the scan), and what
-uvm_swapisfilled does (slots of resident dirty pages are dropped). Without pv lists
-each process that may map a page is looked at. A fix may add a step to the lap.
+through owner by owner), clean pages, clusters, the bound of 16 reactivations of dirty pages
+(swap that is full ends the scan), and what uvm_swapisfilled does (slots of resident dirty
+pages are dropped). Assumed: a lap with a shortage sheds twice that in buffers, as one without
+sheds twice its size of 16 (1.157: 128). Without pv lists each process that may map a page is
+looked at. A fix may add a step to the lap.
 """
 
 from __future__ import annotations
@@ -74,6 +75,9 @@ class PageDaemon:
             if await self._ends_early(short):
                 mark("a page-daemon lap without shortage woke nobody")
                 continue
+            if self.kernel.p.buffers:
+                least = 128 if self.kernel.p.lap == "counts" else 16
+                await mem.bufbackoff(2 * max(shortage, least))
             await self.kernel.km.cache.drain()
             await self._scan(shortage)
             await mem.fpageqlock.enter()

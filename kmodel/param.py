@@ -81,9 +81,9 @@ class KernelParams:
     )
     churn: str = choice(
         "hold",
-        ("hold", "alloc", "read"),
-        "what a kernel-map churner does under the lock: only hold it, take and give a range, or "
-        "hold it as a reader",
+        ("hold", "alloc", "read", "wire"),
+        "what a kernel-map churner does under the lock: only hold it, take and give a range, hold "
+        "it as a reader, or let it go and keep the map busy (vm_map_busy)",
     )
     pool_memory: str = choice(
         "kernel_map",
@@ -105,6 +105,12 @@ class KernelParams:
         ("waitok", "trylock"),
         "daemon-refill: how the page daemon allocates for pools",
     )
+    no_anon: str = choice(
+        "anwait",
+        ("anwait", "wait"),
+        "a fault without an anon: uvm_anwait (get one with WAITOK, put it back), or, as no kernel, "
+        "uvm_wait, as where pmap_enter fails",
+    )
     uvm_fault: str = choice(
         "1.165",
         ("1.165", "1.171", "1.173"),
@@ -114,6 +120,7 @@ class KernelParams:
     neighbours: int = size(
         0, 0, 4, "pages that a fault maps ahead on either side (the kernel: 3 back, 4 forward)"
     )
+    map_busy: bool = switch("mlock keeps its process's map busy while it wires (vm_map_busy)")
     amap_chunks: bool = switch("a slot of an amap needs a chunk, which may have to be allocated")
     refill_items: int = size(1, 1, 16, "refill, daemon-refill: items that a refill aims at")
     retry_free: int = size(
@@ -159,11 +166,13 @@ class KernelParams:
     pageout: bool = switch(
         "the page daemon writes pages to swap; off, nothing is on the page queues"
     )
+    buffers: int = size(0, 0, 64, "pages of the buffer cache, which laps of the page daemon shed")
     reserve_kernel: int = size(2, 0, 64, "pages only the kernel may take")
     reserve_pagedaemon: int = size(1, 0, 64, "pages only the page daemon may take")
     kva_pages: int = size(24, 0, 256, "pages of kernel_map's address space left for the pools")
     swap_pages: int = size(100, 0, 1 << 20, "swap slots")
     swap_used: int = size(0, 0, 1 << 20, "swap slots that hold pages found only there")
+    swap_broken: bool = switch("reads from swap fail: an I/O error")
     levels: int = size(3, 3, 4, "page-table levels (arm64 user pmaps have 3)")
     index_bits: int = size(9, 1, 9, "bits of each page-table index")
     watch_nowait: bool = switch(
@@ -197,8 +206,9 @@ class KernelParams:
         return self.pool_memory != "direct" and (self.pool_recycle or self.km_lowat > 0)
 
 
-def contradictions(p: KernelParams) -> list[str]:
-    """What no machine can be, one sentence each."""
+def contradictions(p: KernelParams, processes: int = 0) -> list[str]:
+    """What no machine can be, one sentence each; with so many ``processes``, what it could not
+    hold either."""
     wrong: list[str] = []
     if p.pool_memory == "intrsafe" and p.pmap_pools == "wrapper":
         wrong.append(
@@ -223,24 +233,28 @@ def contradictions(p: KernelParams) -> list[str]:
         )
     if p.swap_used > p.swap_pages:
         wrong.append(f"swap_used ({p.swap_used}) must not exceed swap_pages ({p.swap_pages})")
-    return wrong + _too_small(p)
+    return wrong + _too_small(p, processes)
 
 
-def _too_small(p: KernelParams) -> list[str]:
-    """What the stocks at the start take, where there is less of it. A process takes more."""
+def _too_small(p: KernelParams, processes: int) -> list[str]:
+    """What the stocks at the start take, and the top table of each process, where there is less
+    of it. What a process has touched takes more."""
     pages = {name: -(-getattr(p, name) // STOCK_ITEMS) for name in STOCKS}
-    single, tables = sum(pages.values()), 0 if p.pmap_pools == "wrapper" else p.vp_stock
-    needs = [("npages", single + 2 * tables, " and ".join((*STOCKS, "vp_stock")))]
+    keeps = p.pmap_pools != "wrapper"
+    single, tables = sum(pages.values()), p.vp_stock * keeps + processes
+    takers = "vp_stock" + " and a process" * bool(processes)
+    whole = " and ".join((*STOCKS, takers, *["buffers"] * bool(p.buffers)))
+    needs = [("npages", single + 2 * tables + p.buffers, whole)]
     if p.pool_memory != "direct":
         needs.append(("km_pages", single, " and ".join(STOCKS)))
     if p.pool_memory == "kernel_map":
-        needs.append(("kva_pages", 2 * tables, "vp_stock"))
-        needs.append(("entry_stock", tables, "vp_stock"))
+        needs.append(("kva_pages", 2 * tables, takers))
+        needs.append(("entry_stock", tables, takers))
     if p.kernel_pmap:
-        needs.append(("kva_boot", 2 * tables, "vp_stock"))
+        needs.append(("kva_boot", 2 * tables, takers))
     if p.pool_memory == "intrsafe":
-        needs.append(("kmem_pages", 2 * tables, "vp_stock"))
-    needs.append(("header_stock", tables, "vp_stock"))
+        needs.append(("kmem_pages", 2 * tables, takers))
+    needs.append(("header_stock", tables * keeps, takers))
     return [
         f"{name} ({getattr(p, name)}) is less than the {need} that {takers} take at boot"
         for name, need, takers in needs

@@ -28,7 +28,7 @@ def structure(
     own_class: Any, given: dict[str, Any], machine: bool = True
 ) -> tuple[dict[str, Any], KernelParams]:
     """Split ``given`` into the scenario's own parameters and those of the ``machine``, if
-    there is one, checked.
+    there is one, checked; it must have room for one process.
 
     Raises ``UsageError`` naming every wrong one at once.
     """
@@ -44,7 +44,7 @@ def structure(
             hint = did_you_mean(key, [*own, *kernel])
             wrong.append(f"{key}: no such parameter.{hint}")
     right = {k: v for k, v in given.items() if k in kernel and not any(_about(k, w) for w in wrong)}
-    wrong += contradictions(KernelParams(**right))
+    wrong += contradictions(KernelParams(**right), processes=int(machine))
     if wrong:
         raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
     return attrs.asdict(values[0]), values[1]
@@ -110,14 +110,13 @@ def _tidy(text: str) -> str:
 
 
 def parse_sets(sets: tuple[str, ...]) -> dict[str, Any]:
-    """``K=V`` words to values: numbers (also 0x...), true, false, else words."""
-    given: dict[str, Any] = {}
-    for word in sets:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {word}: write it as NAME=VALUE, for example --set faults=2.")
-        given[key] = _literal(value)
-    return given
+    """``K=V`` words to values: numbers (also 0x...), true, false, else words. ``UsageError``
+    names all that are none."""
+    parts = [word.partition("=") for word in sets]
+    wrong = [f"--set {''.join(part)}" for part in parts if not (part[0] and part[1])]
+    if wrong:
+        raise UsageError(f"{', '.join(wrong)}: write it as NAME=VALUE, for example --set faults=2.")
+    return {key: _literal(value) for key, _, value in parts}
 
 
 def _literal(text: str) -> Any:

@@ -50,13 +50,22 @@ async def mmap(space: Space) -> None:
 @procedure
 async def mlock(space: Space, va: int) -> int:
     """Wire a mapping, and fault its page at ``va`` in so that it stays: 0 or an errno. Held:
-    nothing. Left out: the map is kept busy meanwhile; other pages of the mapping."""
+    nothing. The map is kept busy meanwhile (with ``map_busy``). Left out: other pages of the
+    mapping."""
+    busy = space.map.busy
     await space.map.vm_map_lock()
     entry = space.map.entry_at(va)
     if entry is not None:
         entry.wired = True
+    if busy is not None:
+        await busy.set()
     await space.map.lock.exit()
-    return await space.fault(va, write=False, wire=True)
+    error = await space.fault(va, write=False, wire=True)
+    if busy is not None:
+        await space.map.vm_map_lock()
+        await busy.clear()
+        await space.map.lock.exit()
+    return error
 
 
 @procedure

@@ -2,8 +2,11 @@
 
 One maps the file shared, the other private and writes to it: it needs an amap, the file's page,
 and a copy of that. The page is busy while it is read, so the second fault sleeps on it. With
-``cut``, the file is cut short meanwhile, and whoever has the busy page in hand must free it.
+``cut``, the file is cut short meanwhile, and whoever has the busy page in hand must free it. A
+``broken`` file cannot be read (SIGBUS), the pager of a ``late`` one asks first to be asked again.
 """
+
+from typing import Literal
 
 from kmodel import Machine, parameter, scenario
 
@@ -17,8 +20,9 @@ def file_page(
     writers: int = parameter(1, 0, 3, "threads that map it private, and write"),
     remaps: int = parameter(0, 0, 2, "times that the shared mapping is unmapped meanwhile"),
     cut: bool = False,
+    backing: Literal["file", "zero", "broken", "late"] = "file",
 ) -> None:
-    file = m.object(1, name="file")
+    file = m.object(1, backing, "file")
     one, other = m.process("one"), m.process("other")
     m.map_object(one, VA, file)
     m.map_object(other, VA, file, private=True)

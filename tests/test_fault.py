@@ -61,6 +61,33 @@ def test_an_address_outside_the_map_is_efault(va):
 
 
 @fact(
+    "A kernel-mode fault with an error goes to its recovery address, and panics if there is none",
+    "trap.c 1.54",
+)
+@pytest.mark.parametrize("recovery", [True, False])
+def test_a_fault_of_the_kernel_kills_nobody(recovery):
+    """copyin returns EFAULT, whatever the error was; without a recovery address, a panic."""
+    m = boot(anon_stock=0, km_pages=4, swap_pages=0)
+    space = m.process()
+    m.cpu("A", space.kernel_fault, VA, True, recovery)
+    found = run(m.world)
+    assert [f["error"] for f in found.named("fault.end")] == [ENOMEM]
+    assert not space.killed_for_nothing
+    if recovery:
+        assert found.results["A"] == EFAULT
+    else:
+        assert found.outcome.kind == "panic"
+        assert "error 12" in found.outcome.message
+
+
+def test_a_fault_of_the_kernel_maps_the_page_as_any_does():
+    m = boot()
+    space = m.process()
+    assert alone(m.world, space.kernel_fault, VA, True, False) == 0
+    assert space.pmap.pmap_vp_lookup(VA)[0] is Slot.VALID
+
+
+@fact(
     "A fault on a mapping with neither amap nor object unlocks and is EFAULT",
     "uvm_fault.c 1.165 uvm_fault_check",
 )

@@ -2,7 +2,8 @@
 
 import pytest
 from facts import fact
-from worlds import Cell, Steered, at_end, boot, everywhere, look, marks, search, stuck
+from stories import judged
+from worlds import Cell, Steered, at_end, boot, everywhere, look, marks, run, search, stuck
 
 VA = 0x20_0000
 
@@ -79,6 +80,44 @@ def test_how_much_memory_is_plentiful_is_forgotten():
         return len(graph.histories.nodes[daemon.index])
 
     assert points(1) == points(0)
+
+
+@fact(
+    "Each lap without a shortage sheds buffers in 1.101 and 1.148, up to twice 16 pages, and none "
+    "in 1.137",
+    "uvm_pdaemon.c 1.101, 1.137, 1.148 uvm_pageout",
+)
+@pytest.mark.parametrize(("lap", "shed"), [("wakes", [32, 8]), ("silent", [])])
+def test_a_fault_that_waits_for_nothing_costs_buffers(lap, shed):
+    """Memory is plentiful, somebody waits for it twice, and the buffer cache pays."""
+    m, _ = waiting(lap, times=2, npages=128, buffers=40)
+    with Steered(m.world) as steered:
+        for _ in range(2):
+            steered.go("pagedaemon")
+            if steered.can("A"):
+                steered.go("A")
+        steered.go("pagedaemon")
+        assert [f["n"] for _, event, f in steered.events if event == "daemon.shed"] == shed
+    assert m.kernel.physmem.nfree() + len(m.physmem.buffers) >= 40
+
+
+@fact(
+    "In 1.157 a lap's size is 128 pages at least, and it sheds up to twice that in buffers",
+    "uvm_pdaemon.c 1.157 uvm_pageout, as read in a fork",
+)
+def test_a_lap_of_the_fork_sheds_more_at_once():
+    m, _ = waiting("counts", npages=128, buffers=40)
+    assert [f["n"] for f in run(m.world).named("daemon.shed")] == [40]
+
+
+def test_no_page_of_the_buffer_cache_is_lost_or_in_two_places():
+    """A fault that waits for memory while a lap sheds, in every order."""
+    found = judged("contended_kernel_map", "wait", cpus=1, buffers=3).verdict()
+    assert found.kind == "lost-wakeup"
+    assert not any("pages taken" in one.message for one in found.findings)
+    m, _ = waiting("wakes", buffers=3)
+    m.must("each page is in one place")
+    assert not any("page" in wrong.property for wrong in search(m.world).violations)
 
 
 @fact(

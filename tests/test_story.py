@@ -213,6 +213,38 @@ def test_words_become_values() -> None:
     }
 
 
+def test_all_words_that_set_nothing_are_named_at_once() -> None:
+    with pytest.raises(UsageError, match="--set =3, --set foo: write it"):
+        settings.parse_sets(("=3", "cpus=1", "foo"))
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking"),
+    [
+        ({"kva_pages": 1}, "kva_pages (1) is less than the 2"),
+        ({"kva_pages": 3, "vp_stock": 1}, "kva_pages (3) is less than the 4"),
+        ({"pool_memory": "intrsafe", "kmem_pages": 1}, "kmem_pages (1) is less than the 2"),
+        ({"kernel_pmap": True, "kva_boot": 0}, "kva_boot (0) is less than the 2"),
+        ({"npages": 6, "reserve_kernel": 0, "reserve_pagedaemon": 0}, "npages (6) is less than"),
+    ],
+)
+def test_a_machine_without_room_for_one_process_is_refused(
+    own: story.Scenario, given: dict[str, Any], lacking: str
+) -> None:
+    """Addresses for less than one table page, with every other mistake, before boot."""
+    with pytest.raises(UsageError) as refused:
+        settings.structure(own.own, {**given, "many": 9})
+    assert lacking in str(refused.value)
+    assert "many: 9" in str(refused.value)
+
+
+def test_sizes_that_follow_from_one_that_cannot_be_are_not_blamed(tmp_path: Path) -> None:
+    """Only what was given is wrong."""
+    fitting = load(tmp_path, FITTING)
+    assert fitting.needs({"cpus": 10**20}) == fitting.needs({"cpus": -1}) == {}
+    assert fitting.needs({"cpus": 2}) == {"anon_stock": 8}
+
+
 @pytest.mark.parametrize("word", ["", "cpus", "=3", "="])
 def test_a_word_that_sets_nothing_is_a_usage_error(word: str) -> None:
     """It has to be NAME=VALUE."""

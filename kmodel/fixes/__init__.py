@@ -13,7 +13,9 @@ have, each of them left out by most:
 
 ``uvm_anwait``, which the thread compares with all this, is no fix: it is about anons, on
 the way of every fault of every kernel here (``uvmfault.promote``), whatever is done about
-``pmap_enter``. ``refill`` with ``refill_items`` 1 is the same thing for the pmap's pools.
+``pmap_enter``. The scenario ``no_anon`` shows the same pattern there: what it does where an anon
+is missing, and what waiting for memory would do (``no_anon=wait``). ``refill`` with
+``refill_items`` 1 is the same thing for the pmap's pools.
 """
 
 from __future__ import annotations

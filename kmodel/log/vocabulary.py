@@ -132,6 +132,7 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "fault.restart": ("uvm_fault", UVM + "uvm_fault.c", "obj:text va:hex"),
     "fault.end": ("uvm_fault", UVM + "uvm_fault.c", "obj:text va:hex error:int signal?:text"),
     "daemon.lap": ("uvm_pageout", UVM + "uvm_pdaemon.c", "shortage:int"),
+    "daemon.shed": ("bufbackoff", KERN + "vfs_bio.c", "n:int"),
     "op.call": ("-", MODEL, "obj:text what:text args:text"),
     "op.return": ("-", MODEL, "obj:text what:text args:text result:text"),
     "mark": ("-", MODEL, "text:text"),

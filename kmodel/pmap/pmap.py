@@ -214,6 +214,7 @@ class Pmap(Tables):
             assert vp is not None
             vp = self.table(vp, va, level)
         assert vp is not None
+        pted.pte = None
         vp.slots[index(va, 3)] = None
         await self.pools.put_pted(pted)
         if self.p.table_reclaim != "never":

@@ -161,7 +161,7 @@ class PmapPools:
         if isinstance(address, Cause):
             return address
         pted = self.pted(address)
-        pted.live = True
+        pted.live, pted.pte = True, None  # PR_ZERO: what was put may be valid still
         return pted
 
     @procedure
@@ -173,9 +173,12 @@ class PmapPools:
 
     @procedure
     async def put_pted(self, pted: Pted) -> None:
-        """Give a descriptor back; one that is part of its table only becomes empty."""
-        pted.pte, pted.live = None, False
-        if not self.inline:
+        """Give a descriptor back, as it is; one that is part of its table only becomes
+        empty."""
+        pted.live = False
+        if self.inline:
+            pted.pte = None
+        else:
             await self.pted_pool.put(pted.address)
 
     async def pmap_page_protect(self, page: int, prot: int) -> None:

@@ -1,7 +1,7 @@
 """Sleep channels: one queue under all that sleeps.
 
 Source: sys/kern/kern_synch.c (msleep, rwsleep, wakeup, wakeup_n). Left out: priorities,
-timeouts, signals (the modelled sleeps take none), the hash of channels.
+signals (the modelled sleeps take none), the hash of channels.
 """
 
 from __future__ import annotations
@@ -80,6 +80,15 @@ class Channel:
                 await mutex.take()
             mutex.note()
 
+    async def msleep_a_while(self, mutex: Mutex) -> None:
+        """Sleep until a wakeup, or until some time is over (msleep_nsec): how long that is
+        compared with what others do nobody knows, so it may be over at once. Held: ``mutex``,
+        no other; not after (PNORELOCK)."""
+        assert_may_sleep(f"msleep_nsec({self.name})", mutex)
+        mutex.forget()
+        await self._enqueue(curtask(), mutex)
+        await self._late(curtask(), None)
+
     async def rwsleep(self, lock: Sleeping) -> None:
         """Sleep until a wakeup. Held: ``lock``, a sleeping lock, and no mutex; it is
         released once the task is on the queue, and not held after (PNORELOCK)."""
@@ -108,6 +117,10 @@ class Channel:
     def _woken(self, task: Task, mutex: Mutex | None) -> None:
         if mutex is not None:
             mutex.owner = task
+
+    @operation(event="chan.woken")
+    def _late(self, task: Task, mutex: None) -> None:
+        self.sleepers = tuple(one for one in self.sleepers if one is not task)
 
     @operation(event="chan.wakeup")
     def wakeup(self) -> None:

@@ -1,7 +1,7 @@
 """A page that an anon has already: wait while it is busy, read it in if it is on swap.
 
 Source: sys/uvm/uvm_fault.c 1.165, 1.173 (uvmfault_anonget), sys/uvm/uvm_swap.c
-(uvm_swap_get). Left out: I/O errors of swap.
+(uvm_swap_get).
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from kmodel.event import mark, say
 from kmodel.point import Loop, procedure
 from kmodel.sync.channel import assert_nothing_held
-from kmodel.uvmfault.flt import ERESTART, ERESTART_UPPER, Flt
+from kmodel.uvmfault.flt import EACCES, ERESTART, ERESTART_UPPER, Flt
 from kmodel.vm.busy import uvm_page_disown, uvm_page_own
 
 
 @procedure
 async def uvmfault_anonget(flt: Flt) -> int:
-    """Make the anon's page resident and not busy: 0; or a restart.
+    """Make the anon's page resident and not busy: 0; or EACCES if it cannot be read; or a
+    restart.
 
     Held: map read, amap; still held on 0, else all unlocked. Without a page it
     waits for memory and never looks whether swap is full.
@@ -28,7 +29,7 @@ async def uvmfault_anonget(flt: Flt) -> int:
     first = amap.slots[flt.slot]
     while True:
         loop.head()
-        anon = amap.lookup(flt.slot)
+        anon, pages = amap.lookup(flt.slot), None
         if anon is None or anon.address != first:
             await space.map.unlockall(flt.entry)
             return ERESTART
@@ -56,24 +57,35 @@ async def uvmfault_anonget(flt: Flt) -> int:
                 await _swap_in(flt, anon.address)
         if not await space.map.relock():
             return ERESTART
+        if pages is not None and space.kernel.swap.broken:
+            await space.map.unlock()
+            return EACCES
         await amap.am_lock.enter(flt.upper_write)
 
 
 @procedure
 async def _swap_in(flt: Flt, address: int) -> None:
     """Read the page of the anon at ``address``, which is ours while it is busy, and wake
-    who waits for it; if the anon was freed meanwhile, free it. Held: nothing."""
+    who waits for it; if the anon was freed meanwhile, free it. A page that cannot be read is
+    freed, and the anon is on swap as before. Held: nothing."""
     space, kernel, anons = flt.space, flt.space.kernel, flt.entry.anons
     await kernel.swap.uvm_swap_get()
     await anons.lock.enter(True)
     anon = anons.members[address]
     assert anon is not None
-    assert anon.page is not None
-    kernel.contents.swap_in(address, anon.page)
-    uvm_page_disown(anon.page)
+    page = anon.page
+    assert page is not None
+    uvm_page_disown(page)
+    if kernel.swap.broken:
+        mark("a page could not be read from swap")
+        await kernel.km.cache.freepages((page,))
+        anon = anon._replace(page=None)
+    else:
+        kernel.contents.swap_in(address, page)
     if anon.ref:
         anons.put(anon._replace(busy=False))
-        say("page.in", obj=space.name, va=hex(flt.va), page=anon.page)
+        if anon.page is not None:
+            say("page.in", obj=space.name, va=hex(flt.va), page=page)
     else:
         anons.members[address] = None
         await kernel.anons.uvm_anfree(anon, kernel.km.cache, kernel.swap)

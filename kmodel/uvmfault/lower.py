@@ -2,19 +2,20 @@
 copy of it, or zeroes.
 
 Source: sys/uvm/uvm_fault.c 1.165, 1.173 (uvm_fault_lower, uvm_fault_lower_io). Left out:
-devices (pgo_fault), EAGAIN of a pager, entries that zero-fill on an error.
+devices (pgo_fault), entries that zero-fill on an error.
 """
 
 from __future__ import annotations
 
 from kmodel.event import mark
 from kmodel.pmap.pmap import ENOMEM
-from kmodel.point import procedure
+from kmodel.point import pause, procedure
+from kmodel.sync.channel import assert_nothing_held
 from kmodel.uvmfault import centre, neighbours
 from kmodel.uvmfault.flt import ERESTART, ERESTART_LOWER, ERESTART_UPPER, Flt
 from kmodel.uvmfault.promote import drop, uvmfault_promote
 from kmodel.vm.anon import Anon
-from kmodel.vm.object import UvmObject
+from kmodel.vm.object import EAGAIN, UvmObject
 
 
 @procedure
@@ -102,7 +103,12 @@ async def _io(flt: Flt, uobj: UvmObject) -> int:
     error = await uobj.pgo_get(index)
     if error:
         flt.space.map.timestamp.drop()
-        return error
+        if error != EAGAIN:
+            return error
+        mark("a pager asked to be asked again")
+        assert_nothing_held("fltagain2")
+        await pause()  # for 5 ms
+        return ERESTART
     again = await flt.space.map.relock()
     amap = flt.entry.amap if again else None
     if amap is not None:

@@ -5,6 +5,7 @@ Source: sys/uvm/uvm_fault.c 1.165, sys/uvm/uvm_anon.c 1.67.
 
 from __future__ import annotations
 
+from kmodel.event import mark
 from kmodel.pmap.pmap import ENOMEM
 from kmodel.point import procedure
 from kmodel.sync.channel import assert_nothing_held
@@ -41,7 +42,11 @@ async def uvmfault_promote(
         return ENOMEM, None
     assert_nothing_held("uvmfault_promote")
     if anon is None:
+        mark("a fault found no anon")
+    if anon is None and kernel.p.no_anon == "anwait":
         await kernel.anons.uvm_anwait()
+    elif anon is None:
+        await kernel.physmem.uvm_wait("flt_noanon")
     else:
         await kernel.physmem.uvm_wait("flt_noram3")
     return ERESTART, None

@@ -1,9 +1,9 @@
 """kernel_map: the kernel's address space, its lock, and ranges in it.
 
 Source: sys/uvm/uvm_map.c 1.346 (vm_map_lock, vm_map_lock_try, uvm_map, uvm_unmap, and
-uvm_map_kmem_grow if the kernel's pmap is modelled). Left out: the busy flag, splitting and
-joining of entries, address selectors (each CPU looks from a place of its own; a range is
-aligned to its size).
+uvm_map_kmem_grow if the kernel's pmap is modelled). Left out: splitting and joining of entries,
+address selectors (each CPU looks from a place of its own; a range is aligned to its size). The
+busy flag is there if somebody sets it (``churn=wire``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from kmodel.sync.mutex import IPL_NONE, Mutex
 from kmodel.sync.rwlock import RwLock, rwlock
 from kmodel.table import Stamp, Table
 from kmodel.vm.cause import Cause
+from kmodel.vm.mapbusy import Busy
 
 if TYPE_CHECKING:
     from kmodel.vm.pool import Pool
@@ -46,6 +47,7 @@ class KernelMap:
     """
 
     lock: Final[RwLock]
+    busy: Final[Busy | None]
     npages: Final[int]
     pmap: Final[Growing | None]  # the kernel's, if it is modelled; set at boot
     timestamp: Final[Stamp]
@@ -59,6 +61,7 @@ class KernelMap:
 
     def __init__(self, p: KernelParams) -> None:
         self.lock = rwlock("kernel_map", p.rwlock, p.rwlock_spins)
+        self.busy = Busy(self.lock) if p.churn == "wire" else None
         # the addresses of single pages come first, and are taken at boot
         singles = p.km_pages if p.own_singles else 0
         self.npages, self.churn_body, self.pmap = singles + p.kva_pages, p.churn, None
@@ -69,13 +72,16 @@ class KernelMap:
         self.refusals = Streak("refusals of kernel_map")
 
     async def vm_map_lock(self) -> None:
-        """Write-lock the map, sleeping while somebody else holds it; a new timestamp."""
-        await self.lock.enter(True)
+        """Write-lock the map, sleeping while somebody else holds it, or keeps it busy; a new
+        timestamp."""
+        await (self.lock.enter(True) if self.busy is None else self.busy.enter())
         self.timestamp.bump()
 
     async def vm_map_lock_try(self) -> bool:
-        """Write-lock the map if no reader or writer has it; never sleeps, never queues."""
-        if not await self.lock.enter_try(True):
+        """Write-lock the map if no reader or writer has it and nobody keeps it busy; never
+        sleeps, never queues."""
+        got = await (self.lock.enter_try(True) if self.busy is None else self.busy.enter_try())
+        if not got:
             self.refusals.again()
             return False
         self.refusals.over()
@@ -189,8 +195,9 @@ class KernelMap:
     async def churn(self, turns: int | None = None) -> None:
         """A thread that locks, holds and unlocks the map for ever, or for so many ``turns``
         (other kernel allocations). With the body ``alloc`` it also takes a range and gives it
-        back, with ``read`` it only reads the map. Left out: pages behind the range, so that
-        its freeing wakes nobody who waits for memory."""
+        back, with ``read`` it only reads the map, with ``wire`` it keeps the map busy while it
+        has let the lock go. Left out: pages behind the range, so that its freeing wakes nobody
+        who waits for memory; what wiring does meanwhile."""
         if turns is not None:
             for _ in range(turns):
                 await self._churn_once()
@@ -206,6 +213,11 @@ class KernelMap:
             await self.vm_map_unlock()
             return
         await self.vm_map_lock()
+        if self.busy is not None:
+            await self.busy.set()
+            await self.vm_map_unlock()
+            await self.vm_map_lock()
+            await self.busy.clear()
         first = self._churn_take()
         await self.vm_map_unlock()
         if first is not None:

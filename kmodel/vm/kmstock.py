@@ -59,8 +59,10 @@ class KmStock(KmPages):
     async def get(self, waitok: bool) -> int | None:
         """One address; with nothing in stock sleep (``waitok``) or fail, and in neither case
         wake the thread: only who gets one does that."""
+        loop = Loop()
         await self.mtx.enter()
         while not self.free:
+            loop.head()
             if not waitok:
                 await self.mtx.leave()
                 return None

@@ -3,8 +3,8 @@
 Source: sys/uvm/uvm_map.c 1.346, sys/uvm/uvm_fault_i.h (uvmfault_lookup,
 uvmfault_unlockall, uvmfault_relock). Left out: submaps, clipping (entries do not change
 their ends; a later one lies over an earlier, and what is unmapped is one hole),
-protection and inheritance changes, the map's busy flag (vm_map_busy, which wiring keeps
-over an unlock), the refresh of the process's max RSS when a fault unlocks the map.
+protection and inheritance changes, the refresh of the process's max RSS when a fault unlocks
+the map. The map's busy flag, which wiring keeps over an unlock, is there with ``map_busy``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from kmodel.sync.rwlock import RwLock, rwlock
 from kmodel.table import Stamp, oracle
 from kmodel.vm.amap import Amap
 from kmodel.vm.anon import Anons
+from kmodel.vm.mapbusy import Busy
 from kmodel.vm.object import UvmObject
 
 VM_MIN: Final = PAGE_SIZE
@@ -81,6 +82,7 @@ class UserMap:
 
     name: Final[str]
     lock: Final[RwLock]
+    busy: Final[Busy | None]
     timestamp: Final[Stamp]
     end: Final[int]
     entries: tuple[MapEntry, ...]  # lock
@@ -91,6 +93,7 @@ class UserMap:
     def __init__(self, p: KernelParams, name: str, end: int, first: MapEntry) -> None:
         self.name, self.end = f"{name} map", end
         self.lock = rwlock(f"{name} vm_map", p.rwlock)
+        self.busy = Busy(self.lock) if p.map_busy else None
         self.timestamp, self.entries, self.hole = Stamp(), (first,), (0, 0)
         self.stale = self.misjudged = False
 
@@ -178,8 +181,8 @@ class UserMap:
 
     @procedure
     async def vm_map_lock(self) -> None:
-        """Write-lock the map; a new timestamp."""
-        await self.lock.enter(True)
+        """Write-lock the map, once nobody else keeps it busy; a new timestamp."""
+        await (self.lock.enter(True) if self.busy is None else self.busy.enter())
         self.timestamp.bump()
 
     @procedure

@@ -4,7 +4,7 @@ pager that fetches them.
 Source: sys/uvm/uvm_fault.c 1.165 for what a fault asks of a pager (PGO_LOCKED, PGO_SYNCIO),
 sys/uvm/uvm_page.c 1.183 (uvm_pagewait). The pagers themselves (uvn_get, uao_get, uvn_flush)
 were not read, and are modelled as generally known. Left out: writing pages back, pageout of
-object pages, clusters, references (an object outlives the story), EAGAIN of a pager.
+object pages, clusters, references (an object outlives the story).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from kmodel.vm.contents import Contents
 from kmodel.vm.pagecache import PageCache
 
 EIO: Final = 5
-BACKINGS: Final = ("file", "zero", "broken")
+EAGAIN: Final = 35
+BACKINGS: Final = ("file", "zero", "broken", "late")
 
 
 class ObjectPage(NamedTuple):
@@ -42,7 +43,8 @@ class UvmObject:
 
     ``backing`` says what a missing page is made of: ``file`` reads it (all values are
     numbers: page ``n`` of a file holds ``n``), ``zero`` is fresh memory, ``broken`` is a
-    file whose reads fail. PG_WANTED is that somebody sleeps on ``busy_pages``.
+    file whose reads fail, ``late`` one whose pager asks the first time (not ``asked`` yet) to
+    be asked again. PG_WANTED is that somebody sleeps on ``busy_pages``.
     """
 
     name: Final[str]
@@ -50,6 +52,7 @@ class UvmObject:
     backing: Final[str]
     vmobjlock: Final[RwLock]
     memq: Final[Sparse[ObjectPage]]  # vmobjlock
+    asked: bool  # vmobjlock
     busy_pages: Final[Channel]
     cache: Final[PageCache]
     contents: Final[Contents]
@@ -66,7 +69,7 @@ class UvmObject:
         self.name, self.npages, self.backing = name, npages, backing
         self.vmobjlock, self.memq = rwlock(f"{name} vmobjlock", policy), Sparse()
         self.busy_pages = Channel(f"busy page of {name}", condition=self._none_busy)
-        self.cache, self.contents = cache, contents
+        self.cache, self.contents, self.asked = cache, contents, backing != "late"
 
     def _none_busy(self) -> bool:
         return not any(page.busy for _, page in self.memq.used)
@@ -79,8 +82,8 @@ class UvmObject:
 
     @procedure
     async def pgo_get(self, index: int) -> int:
-        """pgo_get with PGO_SYNCIO: the page is there, ours and busy: 0; or EIO. Held on entry:
-        vmobjlock, write, and no other lock; on return: nothing.
+        """pgo_get with PGO_SYNCIO: the page is there, ours and busy: 0; or EIO, or EAGAIN. Held
+        on entry: vmobjlock, write, and no other lock; on return: nothing.
 
         A busy page is slept on, a missing one allocated; for lack of memory it waits.
         """
@@ -88,6 +91,10 @@ class UvmObject:
         while True:
             loop.head()
             there = self.memq[index]
+            if there is None and not self.asked:
+                self.asked = True
+                await self.vmobjlock.exit()
+                return EAGAIN
             if there is None:
                 pages = await self.cache.getpages(1, waitok=False, usereserve=False)
                 if pages is not None:

@@ -3,10 +3,10 @@
 Source: sys/uvm/uvm_pmemrange.c 1.77 (uvm_pmr_getpages, uvm_pmr_freepages),
 sys/uvm/uvm_pdaemon.c 1.137 (uvm_wait, uvm_wait_pla). Left out: address ranges and
 segments (the one constraint that a request can have is that its pages lie side by
-side), per-CPU page caches, zeroing, the wakeup of the daemon for few inactive pages, and
-what uvm_wait does for the page daemon itself: it sheds 4 buffers, and sleeps for 125 ms at
-most. Here it sleeps as everybody does, so that a daemon that waits for memory (daemon-refill
-with ``waitok``) may look stuck for longer than it is.
+side), per-CPU page caches, zeroing, the wakeup of the daemon for few inactive pages,
+the floor of 16 KiB under freemin (memory is small here), what buffers hold (``buffers``
+pages of it can always be shed). Assumed: uvm_wait_pla too lets the daemon sleep for 125 ms
+at most (that part was not read).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PhysMem:
     ``&uvm.pagedaemon``. ``paging`` counts pages that are being written to swap (atomic
     in the kernel). ``pmas`` are requests for pages of a kind that was not there, and
     ``nowait_pma`` the one that stands for all who would not wait. ``others`` pages
-    belong to somebody else for good.
+    belong to somebody else for good, ``buffers`` to the buffer cache.
     """
 
     npages: Final[int]
@@ -54,6 +54,7 @@ class PhysMem:
     paging: int  # fpageqlock
     pmas: tuple[Task, ...]  # fpageqlock
     nowait_pma: bool  # fpageqlock
+    buffers: tuple[int, ...]  # fpageqlock
     laps: Final[Streak]  # for a check; those for which nothing was short
 
     def __init__(self, p: KernelParams) -> None:
@@ -69,6 +70,7 @@ class PhysMem:
         self.free, self.others = (1 << p.npages) - 1, 0
         self.paging, self.pmas, self.nowait_pma = 0, (), False
         self.p, self.waiting, self.laps = p, 0, Streak("laps for nothing")
+        self.buffers = self.take(p.buffers)
 
     def fragment(self) -> None:
         """The end of boot: every second page goes to somebody else for good, if it is free."""
@@ -137,6 +139,9 @@ class PhysMem:
             await self.pagedaemon.wakeup()
             await self.fpageqlock.leave()
             return False
+        if curtask().name == DAEMON:
+            await self._daemon_waits()
+            return True
         me = curtask()
         say("page.wait", why="uvm_wait_pla")
         self.pmas = (*self.pmas, me)
@@ -147,6 +152,31 @@ class PhysMem:
             await self.pla.msleep(self.fpageqlock)
         await self.fpageqlock.leave()
         return True
+
+    @procedure
+    async def _daemon_waits(self) -> None:
+        """The page daemon waits for memory, which only it makes free: it sheds four buffers; if
+        there are not so many, it says "deadlock detected", and sleeps for a moment. Held:
+        fpageqlock; not after."""
+        if self.p.buffers:
+            await self.fpageqlock.leave()
+            if await self.bufbackoff(4) == 4:
+                return
+            await self.fpageqlock.enter()
+        mark("the page daemon waited for memory itself")
+        await self.uvmexp_free.msleep_a_while(self.fpageqlock)
+
+    @procedure
+    async def bufbackoff(self, most: int) -> int:
+        """Pages of the buffer cache become free, ``most`` of them at most: how many. Held:
+        nothing."""
+        await self.fpageqlock.enter()
+        shed, self.buffers = self.buffers[:most], self.buffers[most:]
+        await self.fpageqlock.leave()
+        if shed:
+            say("daemon.shed", n=len(shed))
+            await self.freepages(shed)
+        return len(shed)
 
     @procedure
     async def finish_pma(self) -> None:
@@ -207,13 +237,15 @@ class PhysMem:
         """uvm_wait: ask for the page daemon, and sleep until anybody wakes the channel.
 
         It looks at no condition before it sleeps: it sleeps also when memory is
-        plentiful, and any wakeup ends it. Held: nothing. 1.157 counts who is in here. Left
-        out: the daemon calling it for itself.
+        plentiful, and any wakeup ends it. Held: nothing. 1.157 counts who is in here.
         """
         say("page.wait", why=why)
         await self.fpageqlock.enter()
         if self.plentiful():
             mark("a thread waits for memory although memory is plentiful")
+        if curtask().name == DAEMON:
+            await self._daemon_waits()
+            return
         await self.pagedaemon.wakeup()
         if self.p.lap != "counts":
             await self.uvmexp_free.msleep(self.fpageqlock, relock=False)

@@ -4,8 +4,8 @@ Source: sys/kern/subr_pool.c 1.242 (pool_get, pool_do_get, pool_put, pool_setlow
 pool_sethardlimit). Who waits is in ``poolqueue``, what each CPU keeps in
 ``poolcache``, idle pages in ``poolpage``, the
 collector in ``poolgc``. Left out: the order of the page lists (each CPU
-prefers items of its own; an address decides nothing), PR_ZERO's cost (what items hold is
-their users' affair), PR_RWLOCK, the yield of a get that reports a slowdown.
+prefers items of its own; an address decides nothing), PR_ZERO (what items hold is their
+users' affair: see ``PmapPools.ask_pted``), PR_RWLOCK, the yield of a get that reports a slowdown.
 """
 
 from __future__ import annotations

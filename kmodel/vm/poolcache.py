@@ -25,13 +25,15 @@ WAIT_GC: Final = 8
 @shared
 class PoolCache:
     """``size`` items a list (8 in the kernel at first). A CPU touches its own lists only, so
-    they have no lock; the depot has one. The pool counts cached items as out, and nobody
+    they have no lock: whoever is at them masks interrupts (``level``, which nobody can wait
+    for); the depot has one. The pool counts cached items as out, and nobody
     who waits for the pool sees them. A miss is a failure of the cache (``nfail``), and none
     of the pool. With a ``clock`` each list of the depot has the second in which it came."""
 
     clock: Final[Clock | None]
     size: Final[int]
     lists: Final[Table[tuple[Items, Items]]]
+    level: Final[Mutex]
     depot_mtx: Final[Mutex]
     depot: tuple[Items, ...]  # depot_mtx
     since: tuple[int, ...]  # depot_mtx; nothing without a clock
@@ -40,12 +42,19 @@ class PoolCache:
     def __init__(self, name: str, ipl: int, size: int, clock: Clock | None = None) -> None:
         self.clock, self.nfail = clock, 0
         self.size, self.lists = size, Table([((), ())] * MAX_CPUS)
+        self.level = Mutex(f"{name} interrupt level", ipl)
         self.depot_mtx, self.depot, self.since = Mutex(f"{name}.depot", ipl), (), ()
 
     @procedure
     async def get(self) -> int | None:
         """An item of the active list, else of the previous one, else of a list from the
         depot; ``None`` is a miss."""
+        self.level.note()
+        item = await self._get()
+        self.level.forget()
+        return item
+
+    async def _get(self) -> int | None:
         active, previous = self.lists[_cpu()]
         if not active:
             active, previous = previous, active
@@ -73,6 +82,11 @@ class PoolCache:
     async def put(self, item: int) -> None:
         """Onto the active list; a full one becomes the previous, and that goes to the
         depot."""
+        self.level.note()
+        await self._put(item)
+        self.level.forget()
+
+    async def _put(self, item: int) -> None:
         active, previous = self.lists[_cpu()]
         if len(active) == self.size:
             if previous:

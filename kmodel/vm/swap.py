@@ -1,10 +1,10 @@
 """Swap: its slots, how full it is, and pages on their way to it.
 
 Source: sys/uvm/uvm_swap.c (uvm_swap_alloc, uvm_swap_free, uvm_swapisfull, uvm_swap_get,
-uvm_swap_put). Left out: devices and priorities, clusters (a page is written alone), I/O
-errors, encryption, ``uvm_swapisfilled``. A slot is given back when its page is read in
-(the kernel keeps it until the page is written to). Each operation is one hold of
-``uvm_swap_data_lock``.
+uvm_swap_put). Left out: devices and priorities, clusters (a page is written alone), errors
+of writes, what becomes of a slot that cannot be read (it stays as it is), encryption,
+``uvm_swapisfilled``. A slot is given back when its page is read in (the kernel keeps it
+until the page is written to). Each operation is one hold of ``uvm_swap_data_lock``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from kmodel.shared import Atomic, shared
 @shared
 class Swap:
     """The swap device. ``free`` are its free slots, ``only`` counts pages that are
-    nowhere else (swpgonly), ``writing`` are pages on their way out, as (owner, anon)."""
+    nowhere else (swpgonly), ``writing`` are pages on their way out, as (owner, anon). All
+    reads of a ``broken`` one fail."""
 
     name: Final[str]
     npages: Final[int]
     moving: Final[bool]
+    broken: Final[bool]
     full_at_boot: Final[bool]
     free: Atomic[int]
     only: Atomic[int]
@@ -31,6 +33,7 @@ class Swap:
 
     def __init__(self, p: KernelParams) -> None:
         self.name, self.npages, self.moving = "swap", p.swap_pages, p.pageout
+        self.broken = p.swap_broken
         self.free, self.only, self.writing = p.swap_pages - p.swap_used, p.swap_used, ()
         self.full_at_boot = self.full()
 
@@ -70,9 +73,11 @@ class Swap:
 
     @operation(event="swap.read")
     def uvm_swap_get(self) -> None:
-        """Read a page in and give its slot back: the thread sleeps meanwhile."""
-        self.only -= 1
-        self.free += 1
+        """Read a page in and give its slot back, unless it cannot be read: the thread sleeps
+        meanwhile."""
+        if not self.broken:
+            self.only -= 1
+            self.free += 1
 
     @operation(event="swap.free")
     def uvm_swap_free(self) -> None:

@@ -5,6 +5,7 @@ from facts import fact
 from pmaps import FAR, NEAR, VA, out, pmap, slot
 from worlds import Steered, alone, at_end, edges, past, search, stuck
 
+from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.populate import pmap_populate
 from kmodel.pmap.pte import Slot
 
@@ -23,6 +24,46 @@ def test_populate_makes_all_tables_and_a_zero_descriptor(levels, tables):
         return slot(pm, VA), out(pm)
 
     assert alone(m.world, work) == (Slot.POPULATED, (tables, 1))
+
+
+def after_an_exit():
+    """Another pmap is destroyed with its one descriptor valid, then ``VA`` is populated: what
+    the slot is, and whether the descriptor is the same."""
+    m, pm = pmap(pted_stock=1)
+    other = m.process().pmap
+
+    async def work():
+        await other.pmap_enter(VA, 5, True, canfail=True)
+        _, before = other.pmap_vp_lookup(VA)
+        await other.pmap_destroy()
+        stale = before.pte
+        await pmap_populate(pm, VA)
+        _, after = pm.pmap_vp_lookup(VA)
+        return stale, slot(pm, VA), after is before
+
+    return alone(m.world, work)
+
+
+@fact(
+    "pmap_destroy gives descriptors back as they are, and PR_ZERO clears one when it is taken",
+    "pmap.c 1.113 pmap_destroy, subr_pool.c 1.242 pool_get",
+)
+def test_a_descriptor_that_was_valid_comes_back_zero():
+    assert after_an_exit() == ((5, True), Slot.POPULATED, True)
+
+
+def test_without_pr_zero_a_populated_slot_looks_mapped(monkeypatch):
+    """Planted: the get does not clear what it gives."""
+    ask = PmapPools.ask_pted
+
+    async def as_it_is(self, waitok):
+        before = {pted: pted.pte for pted in self.pteds}
+        pted = await ask(self, waitok)
+        pted.pte = before[pted]
+        return pted
+
+    monkeypatch.setattr(PmapPools, "ask_pted", as_it_is)
+    assert after_an_exit() == ((5, True), Slot.VALID, True)
 
 
 @fact(

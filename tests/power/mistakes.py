@@ -710,11 +710,8 @@ VM = (
     Mistake(
         "a page read in keeps its slot",
         "vm/swap.py",
-        'Read a page in and give its slot back: the thread sleeps meanwhile."""\n'
-        "        self.only -= 1\n"
-        "        self.free += 1",
-        'Read a page in and give its slot back: the thread sleeps meanwhile."""\n'
-        "        self.only -= 1",
+        "        if not self.broken:\n            self.only -= 1\n            self.free += 1",
+        "        if not self.broken:\n            self.only -= 1",
         target="vm",
         kinds="leak",
         operations=2,

@@ -1,10 +1,11 @@
 """Faults on a page that is on swap, or on its way there."""
 
 from facts import fact
-from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search, stuck
+from worlds import Steered, alone, at_end, boot, edges, everywhere, marks, run, search, stuck
 
 from kmodel.param import PAGE_SIZE
 from kmodel.pmap.pte import Slot
+from kmodel.uvmfault.flt import EACCES, EFAULT
 from kmodel.vm.map import UserMap
 
 VA = 0x20_0000
@@ -117,6 +118,38 @@ def test_a_page_unmapped_while_it_is_read_in_is_freed_and_the_fault_starts_again
     assert "an anon was freed while its page was busy" in marks(graph)
     assert at_end(graph, lambda: m.kernel.swap.only) == {49}
     assert everywhere(graph, lambda: len(space.map.amap.anons.released) <= 1) == {True}
+
+
+@fact(
+    "A page that cannot be read from swap ends the fault with EACCES, and the process gets SIGSEGV",
+    "uvm_fault.c 1.165 uvmfault_anonget, trap.c 1.54",
+)
+def test_an_io_error_of_swap_is_eacces():
+    """The page that was taken for it is free again, and what is on swap stays there."""
+    m, space = swapped(swap_broken=True)
+    free = m.physmem.nfree()
+    m.cpu("A", space.fault, VA)
+    found = run(m.world)
+    assert found.results["A"] == EACCES
+    assert found.named("fault.end")[0]["signal"] == "SIGSEGV"
+    assert (anon(space).page, anon(space).busy) == (None, False)
+    assert (m.kernel.swap.only, m.physmem.nfree()) == (50, free)
+    assert space.pmap.pmap_vp_lookup(VA)[0] is Slot.NO_TABLE
+
+
+def test_who_waits_for_a_page_that_cannot_be_read_tries_it_too():
+    """Two faults and an unmap, in every order: nobody waits for ever, no page is lost, and who
+    fails has met an error of his own (or the hole)."""
+    m, space = swapped(swap_broken=True)
+    m.cpu("A", space.fault, VA)
+    m.cpu("B", space.fault, VA)
+    m.cpu("U", space.munmap, VA, VA + PAGE_SIZE)
+    graph = search(m.finish(), 200_000)
+    assert (stuck(graph), [wrong for wrong in graph.violations if wrong.judged]) == ([], [])
+    assert at_end(graph, lambda: space.map.amap.anons.members.used) == {()}
+    said = [one for edge in edges(graph) for one in edge.leaf.said]
+    errors = {fields["error"] for event, fields in said if event == "fault.end"}
+    assert errors == {EACCES, EFAULT}
 
 
 def test_a_page_that_was_written_out_meanwhile_comes_back():

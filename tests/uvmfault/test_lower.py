@@ -1,13 +1,16 @@
 """Faults on pages of an object (2A), and on those that must be made of one (2B)."""
 
 import pytest
+from breaks import breaks
 from facts import fact
+from stories import judged
 from worlds import Steered, alone, at_end, boot, everywhere, marks, run, search, stuck
 
 from kmodel.fault import EACCES, EIO
 from kmodel.param import PAGE_SHIFT, PAGE_SIZE
 from kmodel.pmap.pmap import ENOMEM
 from kmodel.pmap.pte import Slot
+from kmodel.uvmfault import centre
 
 VA = 0x20_0000
 
@@ -108,6 +111,41 @@ def test_a_failing_pager_is_eio():
 
 
 @fact(
+    "A pager that says EAGAIN is slept for 5 ms, with nothing held, and the fault restarts",
+    "uvm_fault.c 1.165 uvm_fault_lower_io",
+)
+def test_a_pager_that_wants_to_be_asked_again():
+    m, space, uobj = mapping("late")
+    m.cpu("A", space.fault, VA, False)
+    with Steered(m.world) as steered:
+        steered.until("A", "task.pause")
+        assert m.world.tasks[0].cpu.held == ()
+        steered.go("A")
+        assert [e for _, e, _ in steered.events if e in ("fault.restart", "object.read")] == [
+            "fault.restart",
+            "object.read",
+        ]
+    assert pte(space) == (uobj.memq[0].page, True)
+
+
+@fact(
+    "A fault lets go of the object's lock first, then the amap's, then the map's",
+    "uvm_fault.c 1.165 uvmfault_unlockall",
+)
+def test_locks_are_let_go_in_the_reverse_of_their_order():
+    m, space, uobj = mapping(private=True)
+    m.resident(space, VA + 16 * PAGE_SIZE)
+    m.cached(uobj, 0)
+    m.cpu("A", space.fault, VA)
+    found = run(m.world)
+    taken = [f["obj"] for f in found.named("lock.acquire")]
+    let_go = [f["obj"] for f in found.named("lock.release")]
+    three = ["p0 vm_map", "p0 obj0 amap", "obj0 vmobjlock"]
+    assert [one for one in taken if one in three][-3:] == three
+    assert [one for one in let_go if one in three][-3:] == three[::-1]
+
+
+@fact(
     "An access that the mapping does not allow ends with EACCES, and the process gets SIGSEGV",
     "trap.c 1.54",
 )
@@ -184,6 +222,45 @@ def test_a_map_that_changed_meanwhile_restarts_the_fault():
     assert everywhere(graph, lambda: space.map.stale) == {False}
 
 
+def read_in_and_not_mapped():
+    """A fault reads a page of an object, and no address is left for the tables."""
+    m, space, uobj = mapping(vp_stock=0)
+    m.kernel_map.used = (1 << m.kernel_map.npages) - 1
+    m.cpu("A", space.fault, VA, False)
+    return m, uobj
+
+
+@fact(
+    "After a failed pmap_enter the object's page is busy no more, stays resident, and who waited "
+    "for it is woken, before the fault waits",
+    "uvm_fault.c 1.165 uvm_fault_lower",
+)
+def test_a_page_that_cannot_be_mapped_is_not_kept_busy():
+    m, uobj = read_in_and_not_mapped()
+    with Steered(m.world) as steered:
+        steered.go("A")
+        assert [f["why"] for _, e, f in steered.events if e == "page.wait"] == ["flt_pmfail"]
+        events = [(e, f.get("obj")) for _, e, f in steered.events]
+        woken = events.index(("chan.wakeup", "busy page of obj0"))
+        assert woken < events.index(("page.wait", None))
+    assert not uobj.memq[0].busy
+    assert m.world.tasks[0].cpu.busy == ()
+
+
+@breaks("nothing is held at a wait")
+def test_a_fault_that_waits_with_a_page_busy_is_found(monkeypatch):
+    """Planted: the locks are let go, and the page is not."""
+    m, _ = read_in_and_not_mapped()
+
+    async def unlock_only(flt, uobj):
+        await flt.space.map.unlockall(flt.entry, uobj)
+
+    monkeypatch.setattr(centre, "drop", unlock_only)
+    outcome = run(m.world).outcome
+    assert outcome.kind == "wait-under-lock"
+    assert "cpu A would wait" in outcome.message
+
+
 def test_a_private_write_without_a_page_lets_the_objects_page_go():
     m, space, uobj = mapping(private=True, npages=24, swap_used=100)
     m.cached(uobj, 0)
@@ -239,3 +316,10 @@ def test_without_a_chunk_and_with_swap_full_the_fault_is_enomem():
     m.cpu("A", space.fault, VA)
     assert run(m.world).results["A"] == ENOMEM
     assert m.kernel.anons.pool.nout == 0
+
+
+@pytest.mark.parametrize("backing", ["broken", "late"])
+def test_in_every_order_a_pager_that_fails_or_is_late_leaves_nothing_behind(backing):
+    """While the file is cut short, too."""
+    found = judged("file_page", "populate", backing=backing, cut=True).verdict()
+    assert (found.verdict, found.findings) == ("holds", ())

@@ -187,6 +187,21 @@ def test_uvm_wait_ends_with_any_wakeup():
     assert stuck(graph) != []  # and a wakeup that came first is lost
 
 
+@fact(
+    "uvm_wait called by the page daemon itself sleeps for 125 ms at most",
+    "uvm_pdaemon.c 1.137 uvm_wait",
+)
+def test_the_page_daemon_does_not_wait_for_itself():
+    """It is on the channel meanwhile, and comes back though nobody else is there."""
+    world, mem = memory(3)
+    world.task("pagedaemon", mem.uvm_wait, "test")
+    graph = search(world)
+    assert (stuck(graph), panics(graph)) == ([], [])
+    assert everywhere(graph, lambda: len(mem.uvmexp_free.sleepers)) == {0, 1}
+    assert at_end(graph, lambda: mem.uvmexp_free.sleepers) == {()}
+    assert BELL not in done(graph)
+
+
 def test_uvm_wait_returns_without_the_lock():
     """The free-page lock is not held after it, nor anything else."""
     world, mem = waiting()

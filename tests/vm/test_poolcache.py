@@ -3,6 +3,8 @@
 from facts import fact
 from worlds import Steered, alone, at_end, boot, edges, look, search, stuck
 
+from kmodel.sync.mutex import IPL_VM
+
 
 def pool_of(size=1, **params):
     m = boot(pool_cache=size, **params)
@@ -121,3 +123,23 @@ def test_a_miss_of_the_cache_is_no_failure_of_the_pool():
     m, pool = pool_of()
     alone(m.world, borrow, pool, 2)
     assert (pool.cache.nfail, pool.fails.nfail) == (2, 0)
+
+
+@fact(
+    "Interrupts are masked while a CPU is at its cache, also where it waits for the depot",
+    "subr_pool.c 1.242 pool_cache_get, pool_cache_put",
+)
+def test_no_interrupt_comes_while_a_cpu_is_at_its_cache():
+    """Else its handler, which may allocate, would change lists that have been read already."""
+    m, pool = pool_of()
+    m.cpu("A", borrow, pool, 3)
+    levels = set()
+    with Steered(m.world) as steered:
+        while steered.can("A"):
+            op = steered.about_to("A")
+            at = steered._execution.pending[0]
+            if op == "mutex.enter" and at[1] is pool.cache.depot_mtx:
+                levels.add(max((lock.ipl for lock in m.world.tasks[0].cpu.held), default=0))
+            steered.step("A")
+        assert m.world.tasks[0].cpu.held == ()
+    assert levels == {IPL_VM}

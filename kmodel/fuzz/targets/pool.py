@@ -1,8 +1,7 @@
 """A pool against a counter: get (NOWAIT, WAITOK), put, hard limits, pages that run out, caches of
 CPUs, idle pages that go back at a put or when the collector comes.
 
-Left out: low-water marks. With caches an interrupt does nothing: the kernel masks interrupts
-while it is in a cache, which the model of caches does not say."""
+Left out: low-water marks."""
 
 from __future__ import annotations
 
@@ -242,8 +241,6 @@ async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any)
 
 async def _interrupt(bench: Bench, cpu: int) -> None:
     """A driver that wants an item for a moment."""
-    if bench.pool.cache is not None:
-        return
     bench.company.come(~cpu)
     item = await bench.pool.get(False)
     if item is not None:
