@@ -61,6 +61,8 @@ EVENTS: Final[dict[str, str]] = {
     "swap.free": "uvm_swap_free",
     "map.unmap": "munmap: a range of a process's map is gone",
     "map.map": "mmap: it is there again, with nothing in it",
+    "map.protect": "mprotect: a mapping may be used as value says (1 read, 2 write)",
+    "map.unwire": "munlock: a mapping is wired no longer",
     "proc.fork": "a forked process is there (uvmspace_fork)",
     "proc.begin": "the first thread of a forked process begins (fork_return)",
     "cpu.add": "a thread adds to memory that is mapped for it, in one instruction",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kmodel import vmspace
+from kmodel import vmspace, wiring
 from kmodel.event import mark, say
 from kmodel.fixes import Fix
 from kmodel.panic import Panic
@@ -154,7 +154,15 @@ class Space:
 
     async def mlock(self, va: int) -> int:
         """Wire the mapping of ``va``, and its page at ``va``: 0 or an errno."""
-        return await vmspace.mlock(self, va)
+        return await wiring.mlock(self, va)
+
+    async def munlock(self, va: int) -> None:
+        """The mapping of ``va`` is wired no longer."""
+        await wiring.munlock(self, va)
+
+    async def mprotect(self, va: int, prot: int) -> None:
+        """The mapping of ``va`` may be used as ``prot`` says."""
+        await vmspace.mprotect(self, va, prot)
 
     async def fork(self, child: Space) -> None:
         """uvmspace_fork, into a process that the story has made (``Machine.child``)."""
@@ -233,13 +241,13 @@ async def _check(
     if entry is None:
         mark("a fault found its address unmapped")
         return EFAULT
-    if write and not entry.writable:
+    if not entry.allows(write):
         await space.map.unlock()
         return EACCES
     narrow, upper, lower = how
     if wire or entry.wired:
-        wire, write, narrow, upper, lower = True, entry.writable, True, True, True
-    may_write = entry.writable
+        wire, write, narrow, upper, lower = True, entry.allows(True), True, True, True
+    may_write = entry.allows(True)
     if entry.needs_copy:
         if not write and entry.uobj is not None:
             may_write = False

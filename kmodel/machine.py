@@ -310,7 +310,7 @@ class Machine:
                 old.anons,
                 uobj=old.uobj,
                 cow=old.cow,
-                writable=old.writable,
+                writable=old.allows(True),
                 spares=(spare,),
             )
             old.spares = (*old.spares, self._amap(old.anons))

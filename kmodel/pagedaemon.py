@@ -16,8 +16,8 @@ from typing import Final
 
 from kmodel.event import mark, say
 from kmodel.fault import Kernel, Space
-from kmodel.param import PAGE_SIZE
-from kmodel.pmap.pmap import PROT_NONE, Pmap
+from kmodel.param import PAGE_SIZE, PROT_NONE
+from kmodel.pmap.pmap import Pmap
 from kmodel.point import Loop, procedure
 from kmodel.shared import Hidden, shared
 from kmodel.vm.anon import Anon, Anons

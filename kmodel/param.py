@@ -12,6 +12,7 @@ import attrs
 
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
+PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 MAX_CPUS: Final = 16
 """What is kept for each CPU has so many cells."""
 STOCK_ITEMS: Final = 4

@@ -10,7 +10,8 @@ from typing import Final
 ROOMS: Final = (
     *("point", "recorder", "shared", "table", "world", "event", "panic", "param"),
     *("untracked", "remembered", "streak"),
-    *("sync", "vm", "pmap", "fault", "uvmfault", "vmspace", "fixes", "pagedaemon"),
+    *("sync", "vm", "pmap", "fault", "uvmfault", "vmspace", "wiring"),
+    *("fixes", "pagedaemon"),
     *("allocation", "boot", "leak", "properties", "machine"),
 )
 """The modules and packages whose text says what a step does. Not what loads a scenario,

@@ -1,12 +1,12 @@
-"""What happens to a process's addresses: munmap, mmap, mlock, fork, the threads' own
+"""What happens to a process's addresses: munmap, mmap, mprotect, fork, the threads' own
 reads and writes, and the end of the process.
 
 Source: sys/uvm/uvm_map.c 1.346 (uvm_unmap_remove, uvm_unmap_kill_entry, uvm_mapanon,
 uvm_map_teardown, uvmspace_free), sys/kern/kern_exit.c. Fork (uvmspace_fork,
-uvm_mapent_forkcopy) and mlock (uvm_map_pageable) were not read, and are modelled as
+uvm_mapent_forkcopy) and mprotect (uvm_map_protect) were not read, and are modelled as
 generally known. Left out: the kernel frees the anons of an entry just after it has let the
 map go (uvm_unmap_detach), here it is done before; the reaper (the last thread frees the
-address space itself); fork of wired memory; munlock; memory that is shared over a fork.
+address space itself); fork of wired memory; memory that is shared over a fork.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kmodel.event import mark, say
-from kmodel.param import PAGE_SIZE
-from kmodel.pmap.pmap import PROT_NONE, PROT_READ
+from kmodel.param import PAGE_SIZE, PROT_NONE, PROT_READ
 from kmodel.pmap.pte import Slot
 from kmodel.point import Loop, procedure
 from kmodel.vm.amap import Amap
@@ -48,24 +47,26 @@ async def mmap(space: Space) -> None:
 
 
 @procedure
-async def mlock(space: Space, va: int) -> int:
-    """Wire a mapping, and fault its page at ``va`` in so that it stays: 0 or an errno. Held:
-    nothing. The map is kept busy meanwhile (with ``map_busy``). Left out: other pages of the
-    mapping."""
-    busy = space.map.busy
+async def mprotect(space: Space, va: int, prot: int) -> None:
+    """uvm_map_protect: the mapping that ``va`` lies in may be used as ``prot`` says, and no
+    more. Held: nothing; may sleep. What is mapped loses WRITE, or goes; it gets no right by
+    this, only by its next fault. Left out: a part of a mapping (nothing is clipped), the most
+    that it may become (max_protection), the reserve for what becomes writable, immutable
+    mappings, and that a mapping which loses all rights is wired no longer."""
     await space.map.vm_map_lock()
     entry = space.map.entry_at(va)
-    if entry is not None:
-        entry.wired = True
-    if busy is not None:
-        await busy.set()
+    if entry is not None and entry.protection != prot:
+        entry.protection = prot
+        say("map.protect", obj=space.map.name, va=hex(entry.start), value=prot)
+        if entry.amap is not None:
+            await entry.amap.am_lock.enter(True)
+            await _protect_anons(space, entry.amap, prot)
+            await entry.amap.am_lock.exit()
+        if entry.uobj is not None:
+            await entry.uobj.vmobjlock.enter(True)
+            await space.pmap.pmap_protect(entry.start, entry.end, prot)
+            await entry.uobj.vmobjlock.exit()
     await space.map.lock.exit()
-    error = await space.fault(va, write=False, wire=True)
-    if busy is not None:
-        await space.map.vm_map_lock()
-        await busy.clear()
-        await space.map.lock.exit()
-    return error
 
 
 @procedure
@@ -139,10 +140,11 @@ async def uvmspace_fork(parent: Space, child: Space) -> None:
             await old.amap.am_lock.enter(True)
             old.amap.am_ref += 1
             if not old.needs_copy:
-                await _write_protect(parent, old.amap)
+                await _protect_anons(parent, old.amap, PROT_READ)
                 old.needs_copy = True
             await old.amap.am_lock.exit()
         new.amap, new.needs_copy = old.amap, old.needs_copy
+        new.protection = old.protection
     child.map.hole = parent.map.hole
     parent.kernel.contents.inherit(parent.name, child.name)
     await child.map.lock.exit()
@@ -151,11 +153,12 @@ async def uvmspace_fork(parent: Space, child: Space) -> None:
 
 
 @procedure
-async def _write_protect(space: Space, amap: Amap) -> None:
-    """Whatever anon is mapped, the next write to it faults. The kernel gives the pmap the
-    whole entry at once; what has no anon is not mapped, or not writable. Held: map, amap."""
+async def _protect_anons(space: Space, amap: Amap, prot: int) -> None:
+    """Whatever anon is mapped, the next write to it faults, or any access. The kernel gives the
+    pmap the whole entry at once; what has no anon is not mapped, or an object's. Held: map,
+    amap."""
     for index, _ in amap.slots.used:
-        await space.pmap.pmap_protect(index * PAGE_SIZE, (index + 1) * PAGE_SIZE, PROT_READ)
+        await space.pmap.pmap_protect(index * PAGE_SIZE, (index + 1) * PAGE_SIZE, prot)
 
 
 @procedure

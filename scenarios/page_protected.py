@@ -8,7 +8,7 @@ handler, which tells the hardware of a mapping that is there, holds none.
 from typing import Literal
 
 from kmodel import Machine, scenario
-from kmodel.pmap.pmap import PROT_NONE, PROT_READ
+from kmodel.param import PROT_NONE, PROT_READ
 
 VA = 0x20_0000
 

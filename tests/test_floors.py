@@ -47,7 +47,7 @@ FLOORS = {
     "sync": 1,
     "vm": 2,
     "pmap": 3,
-    **dict.fromkeys(("fault", "uvmfault", "fixes", "pagedaemon", "vmspace"), 4),
+    **dict.fromkeys(("fault", "uvmfault", "fixes", "pagedaemon", "vmspace", "wiring"), 4),
     **dict.fromkeys(("machine", "boot", "leak", "allocation", "properties"), 5),
     **dict.fromkeys(("settings", "situations", "story"), 5),
     **dict.fromkeys(FLOOR6, 6),

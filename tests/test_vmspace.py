@@ -17,8 +17,8 @@ from worlds import (
     stuck,
 )
 
-from kmodel.fault import EFAULT
-from kmodel.param import PAGE_SIZE
+from kmodel.fault import EACCES, EFAULT
+from kmodel.param import PAGE_SIZE, PROT_NONE, PROT_READ, PROT_WRITE
 from kmodel.pmap.pmap import ENOMEM
 from kmodel.pmap.pte import Slot
 
@@ -325,3 +325,85 @@ def test_in_every_order_memory_is_what_it_should_be(scenario, params):
     found = judged(scenario, "populate", **params)
     verdict = found.cell(PROMISED)
     assert (verdict.verdict, found.found.graph.complete) == ("holds", True)
+
+
+# --- mprotect ---------------------------------------------------------------------------------
+
+
+def rights(space, va=VA):
+    """What the pmap says of ``va``: may it be written to? ``None`` if it is not mapped."""
+    slot, pted = space.pmap.pmap_vp_lookup(va)
+    return pted.pte[1] if slot is Slot.VALID else None
+
+
+@fact(
+    "A mapping that loses WRITE is marked read-only, and removed if it loses all rights",
+    "pmap.c 1.113 pmap_protect",
+)
+@pytest.mark.parametrize(("prot", "left"), [(PROT_READ, False), (PROT_NONE, None)])
+def test_what_is_mapped_loses_the_right_that_its_mapping_loses(prot, left):
+    m = boot()
+    space = m.process()
+
+    async def work():
+        await space.fault(VA)
+        await space.mprotect(VA, prot)
+        return await space.fault(VA), await space.fault(VA, write=False)
+
+    assert alone(m.world, work) == (EACCES, EACCES if prot == PROT_NONE else 0)
+    assert rights(space) is left
+    assert space.map.amap.lookup(VA // PAGE_SIZE) is not None
+
+
+def test_a_right_that_is_given_back_comes_with_the_next_fault():
+    m = boot()
+    m.watch_contents()
+    space = m.process()
+
+    async def work():
+        await space.add(VA, 2)
+        await space.mprotect(VA, PROT_READ)
+        refused = await space.add(VA, 1)
+        await space.mprotect(VA, PROT_READ | PROT_WRITE)
+        before = rights(space)
+        return refused, before, await space.add(VA, 3), await space.load(VA)
+
+    assert alone(m.world, work) == (EACCES, False, 0, 5)
+    assert rights(space) is True
+
+
+def test_after_mprotect_nobody_writes_whatever_faults_are_under_way():
+    m = boot("populate", vp_stock=0)
+    space = m.process()
+    m.cpu("A", space.fault, VA)
+    m.cpu("B", space.mprotect, VA, PROT_READ)
+    graph = search(m.world)
+    assert not stuck(graph)
+    assert at_end(graph, lambda: rights(space)) == {None, False}
+
+
+def test_the_pages_of_an_object_lose_the_right_too():
+    m = boot()
+    space, uobj = m.process(), m.object(1)
+    m.map_object(space, VA, uobj)
+
+    async def work():
+        await space.fault(VA)
+        before = rights(space)
+        await space.mprotect(VA, PROT_READ)
+        return before, rights(space)
+
+    assert alone(m.world, work) == (True, False)
+
+
+def test_a_child_may_do_what_its_parent_may():
+    m = boot()
+    parent = m.process("parent")
+    child = m.child(parent, "child")
+
+    async def work():
+        await parent.mprotect(VA, PROT_READ)
+        await parent.fork(child)
+        return await child.fault(VA)
+
+    assert alone(m.world, work) == EACCES

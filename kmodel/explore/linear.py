@@ -35,6 +35,8 @@ Pending = tuple[int, str, tuple[Plain, ...], bool, Plain]
 result?"""
 Guess = tuple[Plain, tuple[Pending, ...]]
 
+ANY: Final = ("any result",)
+"""The specified result of a part that says nothing of what the whole returns."""
 KIND: Final = "not-linearizable"
 PART: Final = 1_000
 """From one part of an operation to the next; there are never so many tasks."""
@@ -63,7 +65,7 @@ class Linear:
     ) -> Plain:
         """Perform an operation: ``body()``, which the specification knows as ``what`` with
         ``args``. One that is none but several, each at a moment of its own and in any order,
-        gives the arguments of its ``parts``, which have the same result. Panics (kind
+        gives the arguments of its ``parts``, which have the same result, or ``ANY``. Panics (kind
         ``not-linearizable``) if nothing explains the result."""
         await self._call(curtask(), what, args)
         task = curtask().index
@@ -85,7 +87,7 @@ class Linear:
             (state, tuple(one for one in pending if one[0] != task))
             for guess in self.guesses
             for state, pending in self._done_in(guess, task)
-            if _of(pending, task)[4] == result and _same_type(_of(pending, task)[4], result)
+            if _of(pending, task)[4] == ANY or _same(_of(pending, task)[4], result)
         }
         if not kept:
             raise Panic(
@@ -175,9 +177,9 @@ def _of(pending: tuple[Pending, ...], task: int) -> Pending:
     return next(one for one in pending if one[0] == task)
 
 
-def _same_type(one: Plain, other: Plain) -> bool:
+def _same(one: Plain, other: Plain) -> bool:
     """``1`` is not ``True``."""
-    return repr(one) == repr(other)
+    return one == other and repr(one) == repr(other)
 
 
 def _called(what: str, args: tuple[Plain, ...]) -> str:

@@ -99,6 +99,8 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "swap.free": ("uvm_swap_free", UVM + "uvm_swap.c", "obj:text"),
     "map.unmap": ("uvm_unmap_remove", UVM + "uvm_map.c", "obj:text va:hex n:int"),
     "map.map": ("uvm_mapanon", UVM + "uvm_map.c", "obj:text"),
+    "map.protect": ("uvm_map_protect", UVM + "uvm_map.c", "obj:text va:hex value:int"),
+    "map.unwire": ("uvm_map_pageable", UVM + "uvm_map.c", "obj:text va:hex"),
     "proc.fork": ("uvmspace_fork", UVM + "uvm_map.c", "obj:text"),
     "proc.begin": ("fork_return", KERN + "kern_fork.c", "obj:text"),
     "cpu.add": ("-", MODEL, "obj:text va:hex value:int"),

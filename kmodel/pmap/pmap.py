@@ -13,7 +13,7 @@ from typing import Final
 
 from kmodel.event import mark, say
 from kmodel.panic import Panic
-from kmodel.param import PAGE_SIZE, KernelParams
+from kmodel.param import PAGE_SIZE, PROT_EXEC, PROT_READ, KernelParams
 from kmodel.pmap.mmu import Mmu
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Slot, index
@@ -25,7 +25,6 @@ from kmodel.sync.mutex import IPL_VM, Mutex
 from kmodel.vm.cause import Cause
 
 ENOMEM: Final = 12
-PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 
 
 @shared

@@ -84,6 +84,12 @@ class Anons:
         elif not (wire or anon.wired or anon.queued):
             self.put(anon._replace(queued=True))
 
+    @procedure
+    def unwire(self, anon: Anon) -> None:
+        """uvm_pageunwire: a page that was wired is on the queues again. Held: lock, write."""
+        if anon.wired:
+            self.put(anon._replace(queued=True, wired=False))
+
     @property
     def released(self) -> tuple[Anon, ...]:
         """Anons that were freed while their page was busy: whoever ends the I/O frees them."""

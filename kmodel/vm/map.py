@@ -3,15 +3,17 @@
 Source: sys/uvm/uvm_map.c 1.346, sys/uvm/uvm_fault_i.h (uvmfault_lookup,
 uvmfault_unlockall, uvmfault_relock). Left out: submaps, clipping (entries do not change
 their ends; a later one lies over an earlier, and what is unmapped is one hole),
-protection and inheritance changes, the refresh of the process's max RSS when a fault unlocks
-the map. The map's busy flag, which wiring keeps over an unlock, is there with ``map_busy``.
+the most that a protection may become
+(max_protection), inheritance changes, the refresh of the process's max RSS when a fault
+unlocks the map. The map's busy flag, which wiring keeps over an unlock, is there with
+``map_busy``.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from kmodel.param import PAGE_SHIFT, PAGE_SIZE, KernelParams
+from kmodel.param import PAGE_SHIFT, PAGE_SIZE, PROT_READ, PROT_WRITE, KernelParams
 from kmodel.point import curtask, procedure
 from kmodel.shared import Hidden, shared
 from kmodel.sync.rwlock import RwLock, rwlock
@@ -30,18 +32,19 @@ class MapEntry:
 
     Anonymous memory in ``amap`` lies over ``uobj``, if there is one; ``cow`` entries copy
     what they write. ``needs_copy``: the amap is somebody else's too, or is not there yet.
-    ``spares`` are amaps that it may get (none can be made during a run). ``wired``: mlock.
+    ``spares`` are amaps that it may get (none can be made during a run). ``protection``:
+    mprotect. ``wired``: mlock.
     """
 
     start: Final[int]
     end: Final[int]
-    writable: Final[bool]
     uobj: Final[UvmObject | None]
     cow: Final[bool]
     anons: Final[Anons]
     spares: tuple[Amap, ...]  # boot
     amap: Amap | None
     needs_copy: bool
+    protection: int
     wired: bool
 
     def __init__(
@@ -56,9 +59,14 @@ class MapEntry:
         writable: bool = True,
         spares: tuple[Amap, ...] = (),
     ) -> None:
-        self.start, self.end, self.anons, self.writable = start, end, anons, writable
+        self.start, self.end, self.anons = start, end, anons
         self.uobj, self.cow, self.spares = uobj, cow, spares
         self.amap, self.needs_copy, self.wired = amap, False, False
+        self.protection = PROT_READ | PROT_WRITE if writable else PROT_READ
+
+    def allows(self, write: bool) -> bool:
+        """May it be written to, or read? Held: the map."""
+        return bool(self.protection & (PROT_WRITE if write else PROT_READ))
 
     def page_of(self, va: int) -> int:
         """Which page of the object lies at ``va``."""

@@ -174,3 +174,10 @@ class UvmObject:
         there = self.memq[index]
         if there is not None and not there.wired:
             self.memq[index] = there._replace(wired=True)
+
+    @procedure
+    def unwire(self, index: int) -> None:
+        """uvm_pageunwire. Held: vmobjlock, write."""
+        there = self.memq[index]
+        if there is not None and there.wired:
+            self.memq[index] = there._replace(wired=False)

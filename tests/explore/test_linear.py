@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kmodel.explore import search
-from kmodel.explore.linear import KIND, Linear
+from kmodel.explore.linear import ANY, KIND, Linear
 from kmodel.point import operation, pause
 from kmodel.shared import Atomic, shared
 from kmodel.world import ScenarioError, World
@@ -304,3 +304,23 @@ def test_parts_of_an_operation_take_effect_each_at_a_moment_of_its_own() -> None
 
     assert kinds(()) == {KIND}
     assert kinds(((0,), (1,))) == set()
+
+
+def test_a_part_may_say_nothing_of_what_the_whole_returns() -> None:
+    def told(state: int, what: str, args: tuple[int, ...]) -> Any:
+        return state + 1, args[0] if args[0] else ANY
+
+    def kinds(parts: tuple[tuple[int, ...], ...]) -> set[str]:
+        def whole(world: World) -> None:
+            async def seven() -> int:
+                return 7
+
+            with world:
+                linear = Linear("steps", told, 0)
+                world.task("A", lambda: linear.do("go", (), seven, parts))
+                world.check("both", lambda: None if linear.states() == (2,) else "no", when="end")
+
+        return {one.kind for one in search(whole).found}
+
+    assert kinds(((0,), (7,))) == set()
+    assert kinds(((0,), (8,))) == {KIND}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import attrs
 
 from kmodel.explore.result import search
+from kmodel.fuzz.daemon import ASKED_IN_VAIN, SILENT_LAP
 from kmodel.fuzz.judged import judge
+from kmodel.fuzz.process import VA
 from kmodel.fuzz.target import Target, load
 from kmodel.fuzz.targets.pool import PAGE_ARRIVED, SERVED_MEANWHILE
-from kmodel.fuzz.targets.vm import ASKED_IN_VAIN, SILENT_LAP, VA
 from kmodel.fuzz.workload import Workload
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared

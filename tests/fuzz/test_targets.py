@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from kmodel.fuzz.daemon import ASKED_IN_VAIN, SILENT_LAP
 from kmodel.fuzz.judged import judge
+from kmodel.fuzz.process import STAYS, VA
 from kmodel.fuzz.target import load
+from kmodel.fuzz.targets.fork import FILE
 from kmodel.fuzz.targets.pmap import ADDRESSES as MAPPED
 from kmodel.fuzz.targets.pmap import PLENTY
-from kmodel.fuzz.targets.vm import VA
 from kmodel.fuzz.workload import Workload
-from kmodel.pmap.pmap import PROT_NONE, PROT_READ
+from kmodel.param import PROT_NONE, PROT_READ
 from kmodel.settings import UsageError
 
 PMAP = {"stock": PLENTY, "levels": 3, "destroy": False}
@@ -40,6 +42,9 @@ FIRST, SECOND, _ = MAPPED
         ),
         ("vm", VM, [(0, "fault", 0, VA, True), (1, "munmap", 0), (1, "mmap", 0)]),
         ("vm", VM | {"exit": True}, [(0, "fault", 0, VA, True), (1, "fault", 0, VA, False)]),
+        ("vm", VM, [(0, "fault", 0, VA, True), (1, "protect", 0, PROT_READ), (0, "unwire", 0)]),
+        ("vm", VM, [(0, "wire", 0, VA), (1, "protect", 0, PROT_NONE), (1, "unwire", 0)]),
+        ("vm", VM, [(0, "wire", 0, VA), (1, "munmap", 0), (0, "fault", 0, STAYS, False)]),
     ],
 )
 def test_what_the_model_does_is_what_some_order_gives(
@@ -65,6 +70,23 @@ def test_a_child_has_what_its_parent_had_when_it_forked(uvm_fault: str) -> None:
     many = [(0, "fork"), (0, "load", 1, VA), (1, "add", 0, VA)]
     judged = judge(load("fork"), Workload.of("fork", params, many))
     assert not judged.shown
+
+
+@pytest.mark.parametrize("file", ["private", "shared"])
+def test_who_writes_to_a_file_writes_for_all_or_for_itself(file: str) -> None:
+    params = {"uvm_fault": "1.165", "touched": True, "rwlock": "wake-all", "file": file}
+    many = [(0, "fork"), (0, "add", 0, FILE), (0, "load", 1, FILE), (1, "cut")]
+    judged = judge(load("fork"), Workload.of("fork", params, many))
+    assert judged.whole
+    assert not judged.shown
+
+
+@pytest.mark.parametrize("memory", ["short", "gone"])
+def test_what_is_wired_is_never_written_out(memory: str) -> None:
+    many = [(0, "fault", 0, VA, True), (0, "wire", 0, VA), (0, "fault", 1, VA, True)]
+    params = VM | {"memory": memory, "tables": 6}
+    judged = judge(load("vm"), Workload.of("vm", params, many))
+    assert not [one for one in judged.shown if not one.preemptions]
 
 
 @pytest.mark.parametrize("memory", ["short", "gone"])
@@ -112,3 +134,17 @@ def test_one_cpu_finds_what_its_cache_and_the_pool_have(recycle: bool) -> None:
     many = [(0, "get", False), (0, "get", True), (0, "put"), (0, "put"), (0, "get", False)]
     judged = judge(load("pool"), Workload.of("pool", params, many))
     assert not [one for one in judged.shown if not one.preemptions]
+
+
+def test_a_lap_that_woke_nobody_is_the_cause_also_where_memory_is_short_by_the_time_it_hangs():
+    """The lap passes over who waits while pages are plenty; then another CPU takes them."""
+    params = VM | {"fix": "wait", "memory": "short", "lap": "silent", "tables": 6}
+    many = [
+        (0, "fault", 0, VA, True),
+        (1, "fault", 0, VA, True),
+        (0, "fault", 0, VA + 0x1000, True),
+    ]
+    workload = Workload.of("vm", params, many)
+    judged = judge(load("vm"), workload, frozenset({ASKED_IN_VAIN}))
+    assert {one.cause for one in judged.shown} == {SILENT_LAP}
+    assert not judge(load("vm"), workload, frozenset({ASKED_IN_VAIN, SILENT_LAP})).shown

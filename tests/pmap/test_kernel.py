@@ -7,9 +7,9 @@ from pmaps import VA, out, pmap
 from worlds import alone, at_end, done, marks, panics, run, search, stuck
 
 from kmodel.machine import Machine
-from kmodel.param import PAGE_SIZE
+from kmodel.param import PAGE_SIZE, PROT_NONE, PROT_READ
 from kmodel.pmap.kernel import KernelPmap
-from kmodel.pmap.pmap import PROT_NONE, PROT_READ, Pmap
+from kmodel.pmap.pmap import Pmap
 from kmodel.pmap.pte import Slot, Vp
 from kmodel.properties import PREALLOCATED
 from kmodel.settings import UsageError

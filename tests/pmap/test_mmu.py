@@ -5,8 +5,8 @@ from facts import fact
 from pmaps import FAR, NEAR, VA, pmap, slot
 from worlds import alone, at_end, marks, search, stuck
 
+from kmodel.param import PROT_NONE, PROT_READ
 from kmodel.pmap.mmu import Mmu
-from kmodel.pmap.pmap import PROT_NONE, PROT_READ
 from kmodel.pmap.populate import pmap_populate
 from kmodel.pmap.pte import Slot
 from kmodel.point import operation

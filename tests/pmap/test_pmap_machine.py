@@ -25,8 +25,8 @@ from pmaps import DISTANT, NEAR, VA, out, pmap
 from worlds import Cell, look, stuck
 
 from kmodel.explore.graph import Limits, Search
-from kmodel.param import PAGE_SIZE
-from kmodel.pmap.pmap import PROT_READ, Pmap
+from kmodel.param import PAGE_SIZE, PROT_READ
+from kmodel.pmap.pmap import Pmap
 from kmodel.pmap.populate import pmap_populate
 from kmodel.pmap.pte import Pted, Slot, index
 from kmodel.point import operation, procedure

@@ -7,7 +7,7 @@ from pmaps import FAR, NEAR, VA, out, pmap, slot
 from stories import judged
 from worlds import Refused, Steered, alone, at_end, boot, marks, panics, search, stuck
 
-from kmodel.pmap.pmap import PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
+from kmodel.param import PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
 from kmodel.pmap.populate import pmap_populate
 from kmodel.pmap.pte import Slot
 from kmodel.properties import RIGHTS

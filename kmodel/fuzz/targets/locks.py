@@ -1,7 +1,8 @@
 """The locks and channels of ``kmodel.sync`` against a sequential specification.
 
-Left out: in which order those that wait get a lock, non-blocking accounts and clocks, which the
-targets above use."""
+Where the kernel says in which order those that wait get in (a mutex that parks them: as they
+came), that is asked too. Left out: the other locks' order, of which the kernel says nothing;
+non-blocking accounts and clocks, which the targets above use."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ import attrs
 from kmodel.explore.linear import Effect, Linear, Plain
 from kmodel.fuzz.bench import Company, staff
 from kmodel.fuzz.target import Target
+from kmodel.fuzz.waiting import Line, Wanted
 from kmodel.fuzz.workload import Workload
 from kmodel.panic import Panic
-from kmodel.point import Task
-from kmodel.shared import Hidden, shared
+from kmodel.shared import shared
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import Mutex
 from kmodel.sync.parking import ParkingMutex
@@ -54,22 +55,6 @@ class Tokens:
         await self.mtx.leave()
 
 
-@shared
-class Wanted:
-    """Who is on the way into the lock, and whether to write."""
-
-    by: Hidden[tuple[tuple[int, bool], ...]]
-
-    def __init__(self) -> None:
-        self.by = ()
-
-    def come(self, cpu: int, write: bool) -> None:
-        self.by = tuple(sorted((*self.by, (cpu, write))))
-
-    def go(self, cpu: int) -> None:
-        self.by = tuple(one for one in self.by if one[0] != cpu)
-
-
 @attrs.frozen
 class Bench:
     lock: Mutex | RwLock
@@ -85,6 +70,8 @@ def build(world: World, workload: Workload) -> None:
     with world:
         spun = MUTEXES.get(kind)
         lock = spun("lock", tried=True) if spun else rwlock("lock", kind)
+        if isinstance(lock, ParkingMutex):
+            Line().watch(lock)
         linear = Linear("locks", _exact if spun else _free_to_refuse, (-1, (), 0))
         bench = Bench(lock, Mutex("aside"), Tokens(), Company(), Wanted(), linear)
     staff(world, workload, perform, bench, interrupt=_interrupt)
@@ -93,19 +80,8 @@ def build(world: World, workload: Workload) -> None:
         tasks = {
             cpu: next(t for t in world.tasks if t.name == f"cpu{cpu}") for cpu in workload.cpus
         }
-        world.check("nobody sleeps in vain", lambda: _in_vain(lock, bench.wanted, tasks))
+        world.check("nobody sleeps in vain", lambda: bench.wanted.in_vain(lock, tasks))
     world.check("all is let go", lambda: _left(lock), when="end", kind="leak")
-
-
-def _in_vain(lock: RwLock, wanted: Wanted, tasks: dict[int, Task]) -> str | None:
-    """Who sleeps on a lock must not be able to have it, or let a writer go before: a reader
-    any, a writer one that is awake. So it is in each policy, whomever a release wakes."""
-    for cpu, write in wanted.by:
-        if lock.free(write) and lock.asleep(tasks[cpu]):
-            before = [tasks[c] for c, writes in wanted.by if writes and c != cpu]
-            if not [one for one in before if not (write and lock.asleep(one))]:
-                return f"{tasks[cpu]} sleeps on a lock that it could have"
-    return None
 
 
 def _left(lock: Mutex | RwLock) -> str | None:

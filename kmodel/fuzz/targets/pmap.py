@@ -14,8 +14,8 @@ from kmodel.fuzz.target import Target
 from kmodel.fuzz.workload import Workload
 from kmodel.machine import Machine
 from kmodel.panic import Panic
-from kmodel.param import PAGE_SIZE, KernelParams
-from kmodel.pmap.pmap import ENOMEM, PROT_NONE, PROT_READ, Pmap
+from kmodel.param import PAGE_SIZE, PROT_NONE, PROT_READ, KernelParams
+from kmodel.pmap.pmap import ENOMEM, Pmap
 from kmodel.pmap.populate import pmap_populate
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared
