@@ -3,6 +3,7 @@ many, some runs, the broken ones made smaller."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -11,7 +12,9 @@ from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.execution import Execution
 from kmodel.explore.found import Found
 from kmodel.explore.judgement import ENDS, NO_VERDICT
-from kmodel.explore.result import Result, Schedule, sample, search
+from kmodel.explore.race import RACE
+from kmodel.explore.result import Result, Schedule, race_of, sample, search
+from kmodel.explore.severity import severity
 from kmodel.explore.shrink import shrink
 from kmodel.explore.signature import Signature, places, shown
 from kmodel.fuzz.target import Target, Why
@@ -117,7 +120,29 @@ def judge(target: Target, workload: Workload, known: Known = frozenset()) -> Jud
     whole = result.complete or result.within or bool(found)
     if not whole:
         found = _sampled(example)
-    return Judged(tuple(found), result.states, result.steps, whole)
+    return Judged(_once(_root(example, one) for one in found), result.states, result.steps, whole)
+
+
+def _once(found: Iterable[Shown]) -> tuple[Shown, ...]:
+    """Each signature once, with the fewest preemptions; the worst first."""
+    least: dict[Signature, Shown] = {}
+    for one in sorted(found, key=lambda one: one.preemptions):
+        least.setdefault(one.signature, one)
+    return tuple(sorted(least.values(), key=lambda one: severity(one.signature.kind)))
+
+
+def _root(example: Example, one: Shown) -> Shown:
+    """What comes after a data race may come of it: if two accesses race on the way to what is
+    no worse, it is they that are told of. A search that is bounded does not look for them."""
+    if severity(one.signature.kind) <= severity(RACE):
+        return one
+    race = race_of(example.world(), one.schedule.steps + one.schedule.loop)
+    if race is None:
+        return one
+    outcome, schedule = race
+    names = [task.name for task in example.world().tasks]
+    said = outcome.kind, outcome.property, outcome.message, outcome.culprits
+    return Shown(wide(Signature.of(*said, names)), outcome.message, schedule, one.preemptions)
 
 
 def _shown(example: Example, result: Result, found: Found) -> Shown | None:
@@ -152,8 +177,10 @@ def as_searched(signature: Signature) -> Signature:
 
 def by(cause: str, signature: Signature) -> Signature:
     """A hang of another cause is another bug, and one of the same cause is the same, wherever it
-    waits."""
-    return attrs.evolve(signature, message=cause, places=()) if cause else signature
+    waits, and whether or not what it waits for is there by then."""
+    if not cause:
+        return signature
+    return attrs.evolve(signature, kind=STUCK[0], message=cause, places=())
 
 
 def wide(signature: Signature) -> Signature:

@@ -3,7 +3,8 @@ failures that are injected, then fewer preemptions, then simpler values.
 
 Each smaller workload is judged again in full, and counts only if it shows the same bug
 (the same signature). Blocks of operations are left out from halves down to single ones
-(delta debugging, Zeller and Hildebrandt 2002); values become simpler ones of their choices.
+(delta debugging, Zeller and Hildebrandt 2002); values become simpler ones of their choices;
+where few operations are left, another one is tried in place of two.
 Hypothesis' own shrinker is not used: it has an order of its own (short, then small), and
 its deadline is one of the clock.
 """
@@ -11,6 +12,8 @@ its deadline is one of the clock.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations, permutations
+from math import comb
 from typing import Final
 
 import attrs
@@ -23,6 +26,10 @@ from kmodel.fuzz.workload import Operation, Workload
 
 MOST: Final = 250
 """Workloads judged for one bug."""
+ORDERS: Final = 10
+"""Of the operations of two CPUs on one: so many are all tried."""
+EXCHANGED: Final = 5
+"""So few operations are also exchanged for others."""
 Cost = tuple[int, ...]
 
 
@@ -111,6 +118,7 @@ def _smaller(target: Target, workload: Workload) -> Iterator[Workload]:
         if one.nth > 1:
             yield attrs.evolve(workload, injected=(*rest, attrs.evolve(one, nth=one.nth - 1)))
     yield from _simpler(target, workload)
+    yield from _exchanged(target, workload)
 
 
 def _fewer_cpus(workload: Workload) -> Iterator[Workload]:
@@ -122,8 +130,24 @@ def _fewer_cpus(workload: Workload) -> Iterator[Workload]:
     for cpu in workload.cpus:
         for other in workload.cpus:
             if other < cpu:
-                yield _moved(workload, {cpu: other})
+                yield from _merged(workload, cpu, other)
     yield _moved(workload, {cpu: number for number, cpu in enumerate(workload.cpus)})
+
+
+def _merged(workload: Workload, cpu: int, other: int) -> Iterator[Workload]:
+    """All on ``other``: as they are queued, then in any order that keeps those of each in
+    theirs, if those are few."""
+    moved = _moved(workload, {cpu: other})
+    yield moved
+    mine, theirs = len(workload.of_cpu(cpu)), len(workload.of_cpu(other))
+    if comb(mine + theirs, mine) > ORDERS:
+        return
+    rest = tuple(one for one in moved.operations if one.cpu != other)
+    for places in combinations(range(mine + theirs), mine):
+        queues = iter(workload.of_cpu(cpu)), iter(workload.of_cpu(other))
+        both = (next(queues[at not in places]) for at in range(mine + theirs))
+        ordered = tuple(attrs.evolve(one, cpu=other) for one in both)
+        yield attrs.evolve(moved, operations=(*rest, *ordered))
 
 
 def _moved(workload: Workload, to: dict[int, int]) -> Workload:
@@ -141,6 +165,41 @@ def _fewer_operations(workload: Workload) -> Iterator[Workload]:
             if rest:
                 yield attrs.evolve(workload, operations=rest)
         block //= 2
+
+
+def _exchanged(target: Target, workload: Workload) -> Iterator[Workload]:
+    """One other operation about the same things in place of two: what takes two may be done by
+    one that this workload does not have."""
+    every = workload.operations
+    if len(every) > EXCHANGED:
+        return
+    for gone, number in permutations(range(len(every)), 2):
+        for other in _others(target, every[number], every[gone]):
+            rest = [*every[:number], other, *every[number + 1 :]]
+            del rest[gone]
+            yield attrs.evolve(workload, operations=tuple(rest))
+
+
+def _others(target: Target, one: Operation, like: Operation) -> Iterator[Operation]:
+    """With one other argument; of each other name, with arguments of ``one`` or of ``like``."""
+    for number, among in enumerate(target.operations[one.name]):
+        for choice in among:
+            if choice != one.args[number]:
+                args = (*one.args[:number], choice, *one.args[number + 1 :])
+                yield attrs.evolve(one, args=args)
+    for name in target.operations:
+        if name != one.name:
+            yield _like(target, name, one, like)
+
+
+def _like(target: Target, name: str, *likes: Operation) -> Operation:
+    """With the arguments of the first of those that has such an argument; the simplest where
+    none has."""
+    known: dict[Choices, Plain] = {}
+    for one in reversed(likes):
+        known |= dict(zip(target.operations[one.name], one.args))
+    args = (known.get(among, among[0]) for among in target.operations[name])
+    return Operation(likes[0].cpu, name, tuple(args))
 
 
 def _simpler(target: Target, workload: Workload) -> Iterator[Workload]:

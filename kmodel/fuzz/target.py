@@ -34,6 +34,8 @@ Choices = tuple[Plain, ...]
 ECHO: Final = 4
 """One operation in so many is what another CPU does already: who does the same needs the
 same locks and memory."""
+MAKES: Final = 3
+"""One in so many makes what the others need, where a target says so."""
 APART: Final = 3
 """One in so many goes to any CPU, the rest round robin: work for all."""
 
@@ -47,7 +49,8 @@ class Target:
     that came ``later`` an older workload knows nothing.
     ``fails``: (allocator, cause) that may be injected, once or (``lasting``) from then on,
     where nothing waits for it to get better. ``mishaps`` are what can befall its CPUs. ``cpus``
-    and ``most`` bound the workload, ``preemptions`` and ``states`` the search of its schedules."""
+    and ``most`` bound the workload, ``preemptions`` and ``states`` the search of its schedules.
+    ``makes`` are operations without which the others find nothing: no workload leaves them out."""
 
     name: str
     summary: str
@@ -62,6 +65,7 @@ class Target:
     most: int = 6
     preemptions: int = 2
     states: int = 20_000
+    makes: tuple[str, ...] = ()
 
     def workloads(self) -> st.SearchStrategy[Workload]:
         """Swarm: each example leaves some operations out, and often all that goes wrong."""
@@ -94,6 +98,7 @@ def _workload(random: Random, target: Target) -> Workload:
     names = list(target.operations)
     allowed = random.sample(names, random.randint(1, len(names)))
     cpus = random.choice((2, target.cpus, target.cpus))
+    things = _things(random, target)
     operations: list[Operation] = []
     for number in range(max(random.randint(1, target.most) for _ in range(2))):
         if number and not random.randrange(ECHO):
@@ -101,11 +106,24 @@ def _workload(random: Random, target: Target) -> Workload:
             operations.append(attrs.evolve(last, cpu=(last.cpu + 1) % cpus))
             continue
         cpu = number % cpus if random.randrange(APART) else random.randrange(cpus)
-        name = random.choice(allowed)
-        args = tuple(random.choice(among) for among in target.operations[name])
+        makes = target.makes and not random.randrange(MAKES)
+        name = random.choice(target.makes if makes else allowed)
+        args = tuple(random.choice(things[among]) for among in target.operations[name])
         operations.append(Operation(cpu, name, args))
     injected = (*_failing(random, target), *_befalling(random, target, cpus))
     return Workload(target.name, params, tuple(operations), injected)
+
+
+def _things(random: Random, target: Target) -> dict[Choices, Choices]:
+    """Of the things that operations may be about (addresses, pages, processes, not yes and no)
+    this example has some, often one: else two operations seldom meet in the same."""
+    every = dict.fromkeys(among for choices in target.operations.values() for among in choices)
+    return {
+        among: among
+        if isinstance(among[0], bool)
+        else tuple(random.sample(among, random.randint(1, len(among))))
+        for among in every
+    }
 
 
 def _failing(random: Random, target: Target) -> Iterator[Injected]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 
 from kmodel.explore.result import search
 from kmodel.fuzz.daemon import ASKED_IN_VAIN, SILENT_LAP
-from kmodel.fuzz.judged import judge
-from kmodel.fuzz.process import VA
+from kmodel.fuzz.judged import Example, judge
 from kmodel.fuzz.target import Target, load
-from kmodel.fuzz.targets.pool import PAGE_ARRIVED, SERVED_MEANWHILE
+from kmodel.fuzz.targets.pool import COLLECTED, PAGE_ARRIVED, SERVED_MEANWHILE
+from kmodel.fuzz.targets.vm import VA
 from kmodel.fuzz.workload import Workload
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared
@@ -43,6 +44,73 @@ def test_so_are_a_lap_that_wakes_nobody_and_a_daemon_that_was_asked_while_it_ran
     workload = Workload.of("vm", machine, [(0, "fault", 0, VA, True)], refused)
     assert {one.cause for one in judge(load("vm"), workload).shown} == {SILENT_LAP, ASKED_IN_VAIN}
     assert not judge(load("vm"), workload, frozenset({SILENT_LAP, ASKED_IN_VAIN})).shown
+
+
+def test_a_known_flaw_is_one_bug_whether_or_not_what_is_slept_for_is_there() -> None:
+    """Alone it never ends; beside an munmap it could, were it woken."""
+    machine = {"fix": "wait", "memory": "plenty", "exit": False, "lap": "silent", "tables": 0}
+    machine |= {"rwlock": "wake-all"}
+    alone = [(0, "fault", 0, VA, True)]
+    kinds, signatures = set(), set()
+    for many in (alone, [*alone, (1, "munmap", 0)]):
+        workload = Workload.of("vm", machine, many, [("vp", "LOCK", 1, False)])
+        example = Example(load("vm"), workload, frozenset())
+        kinds |= {one.kind for one in search(example.build, preemptions=1).found}
+        signatures |= {one.signature for one in judge(load("vm"), workload).shown}
+    assert kinds >= {"deadlock", "lost-wakeup"}
+    assert {one.message for one in signatures} == {SILENT_LAP}
+    assert len(signatures) == 1
+
+
+@pytest.mark.parametrize("nth", [1, 3, 5, 7])
+def test_an_interrupt_is_somebody_else_than_the_runner_that_it_stops(nth: int) -> None:
+    """Its put finds no request either, as the runner under it has them all."""
+    machine = {"primed": True, "pages": 1, "items": 1, "hardlimit": 0, "cached": 0, "recycle": True}
+    injected = [("cpu0", "interrupt", nth, False)]
+    workload = Workload.of("pool", machine, [(0, "get", True)], injected)
+    shown = judge(load("pool"), workload, frozenset({COLLECTED})).shown
+    assert all(one.cause for one in shown)
+
+
+@shared
+class Unlocked:
+    """A door that nobody opens; nothing protects the count of those before it."""
+
+    before: int
+    room: Atomic[int]
+
+    def __init__(self) -> None:
+        self.before, self.room = 0, 0
+
+    @operation(event="cell.write")
+    def knock(self) -> None:
+        pass
+
+    @operation(lambda self: self.room > 0, event="cell.read")
+    def enter(self) -> None:
+        self.room -= 1
+
+
+async def visitor(unlocked: Unlocked) -> None:
+    await unlocked.knock()
+    unlocked.before += 1
+    await unlocked.enter()
+
+
+def unlocked(world: World, _: object = None) -> None:
+    with world:
+        door = Unlocked()
+    world.task("A", visitor, door)
+    world.task("B", visitor, door)
+
+
+def test_a_race_on_the_way_to_a_hang_is_what_is_told_of() -> None:
+    """A bounded search looks for no races of its own."""
+    target = Target(name="unlocked", summary="", build=unlocked, params={}, operations={"go": ()})
+    shown = judge(attrs.evolve(target, preemptions=0), Workload.of("unlocked", {}, [(0, "go")]))
+    (one,) = shown.shown
+    assert one.signature.kind == "data-race"
+    assert one.signature.things == ("unlocked0.before",)
 
 
 @shared

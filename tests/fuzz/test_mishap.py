@@ -113,6 +113,14 @@ def test_an_interrupt_meets_its_own_cpu_where_nothing_masks_it(nth: int) -> None
     assert found(twice, None).verdict == "holds"
 
 
+@pytest.mark.parametrize("nth", range(1, 7))
+def test_no_interrupt_comes_between_a_mutex_and_the_sleep_that_lets_it_go(nth: int) -> None:
+    """Its handler, which takes the mutex too, would spin for ever."""
+    many = [(0, "give", True), (1, "take")]
+    injected = [("cpu1", "interrupt", nth, False)]
+    assert not judge(load("locks"), Workload.of("locks", {"lock": "mutex"}, many, injected)).shown
+
+
 def test_an_interrupt_in_a_section_that_does_not_mask_it_is_a_panic() -> None:
     async def section(bench: Bench, cpu: int, held: list[Any], name: str, args: Any) -> None:
         await bench.mutex.enter()

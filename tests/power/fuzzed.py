@@ -30,16 +30,18 @@ EXAMPLES = 1500
 """Within which a mistake must be found, by each of the seeds."""
 SEEDS = (0, 1, 2)
 SECONDS = 400
+"""Of CPU time, so that a busy machine finds no less."""
 RUNNING: set[subprocess.Popen[str]] = set()
 """Campaigns under way, which an interrupt ends."""
 MORE = 1
 """Operations, and preemptions, that what is found may have more than the known minimum."""
 
 CHILD = """
-import json, os, subprocess, sys
+import json, os, resource, subprocess, sys
 from kmodel.fuzz.campaign import Campaign
 from kmodel.fuzz.target import load
-target, seed, examples, root, aside = json.loads(sys.argv[1])
+target, seed, examples, seconds, root, aside = json.loads(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 told = []
 def also_without(one):
     asked = json.dumps([one.best[0].document(), sorted(one.known)])
@@ -94,9 +96,10 @@ class Fate:
     def small(self) -> bool:
         if self.found is None:
             return False
-        return all(
-            self.found[what] <= getattr(self.mistake, what) + MORE
-            for what in ("operations", "preemptions")
+        operations, preemptions = self.mistake.least(self.found["kind"])
+        return (
+            self.found["operations"] <= operations + MORE
+            and self.found["preemptions"] <= preemptions + MORE
         )
 
     @property
@@ -108,7 +111,7 @@ def judge(mistake: Mistake, seed: int, examples: int = EXAMPLES) -> Fate:
     """Plant it in a copy, and let a cold campaign look."""
     with tempfile.TemporaryDirectory() as folder:
         package = planted(mistake, Path(folder))
-        asked = [mistake.target, seed, examples, str(ROOT), ASIDE]
+        asked = [mistake.target, seed, examples, SECONDS, str(ROOT), ASIDE]
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, json.dumps(asked)],
             stdout=subprocess.PIPE,
@@ -119,13 +122,14 @@ def judge(mistake: Mistake, seed: int, examples: int = EXAMPLES) -> Fate:
         )
         RUNNING.add(child)
         try:
-            out, err = child.communicate(timeout=SECONDS)
+            out, err = child.communicate(timeout=10 * SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            return Fate(mistake, seed, None, f"no end after {SECONDS} s")
         finally:
             RUNNING.discard(child)
+    if child.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return Fate(mistake, seed, None, f"no end after {SECONDS} s")
     if child.returncode:
         return Fate(mistake, seed, None, (err.strip().splitlines() or ["killed"])[-1])
     said = json.loads(out)
@@ -135,7 +139,8 @@ def judge(mistake: Mistake, seed: int, examples: int = EXAMPLES) -> Fate:
 def line(fate: Fate) -> str:
     name, one = fate.mistake.name, fate.found
     known = "" if fate.mistake.proved else "<="
-    least = f"{known}{fate.mistake.operations}/{fate.mistake.preemptions}"
+    operations, preemptions = fate.mistake.least(one["kind"] if one else "")
+    least = f"{known}{operations}/{preemptions}"
     if one is None:
         return f"{name:<53} {fate.seed:4}  NOT FOUND   least {least}  {fate.trouble}"
     size = f"{one['operations']}/{one['preemptions']}"

@@ -3,7 +3,8 @@ first, each searched in every order with few preemptions.
 
 A workload's size is its operations, and a failing allocation counts as one. CPUs are alike, so
 that of workloads that differ in which CPU is which one is enough. Where there are too many
-machines, those are tried that differ from the simplest in one parameter. Prints the least
+machines, those are tried that differ from the simplest in one parameter (for a single operation
+in two). Prints the least
 beside each bug, and says so where ``mistakes.py`` has another (names, or targets, choose some;
 --operations: up to so many; --seconds: for each):
 
@@ -40,12 +41,18 @@ import attrs
 from kmodel.fuzz.judged import judge
 from kmodel.fuzz.target import load
 from kmodel.fuzz.workload import Workload
+class Every:
+    def __contains__(self, cause):
+        return bool(cause)
 for line in sys.stdin:
     preemptions, document = json.loads(line)
     workload = Workload.of(**document)
     target = attrs.evolve(load(workload.target), preemptions=preemptions)
     judged = judge(target, workload)
-    shown = {repr(one.signature): (one.preemptions, one.signature.kind) for one in judged.shown}
+    every = [*judged.shown]
+    if any(one.cause for one in every):  # which may hide others
+        every += judge(target, workload, Every()).shown
+    shown = {repr(one.signature): (one.preemptions, one.signature.kind) for one in every}
     print(json.dumps([judged.whole, shown]), flush=True)
 """
 
@@ -118,7 +125,7 @@ def workloads(target: Target, operations: int, failing: bool) -> Iterator[Worklo
             for nth in (1, 2, 3)
             for on in lasts
         ]
-    params = [*_machines(target)]
+    params = [*_machines(target, 2 if operations == 1 and not failing else 1)]
     for shares in _shares(operations, target.cpus):
         programs = [list(itertools.product(every, repeat=share)) for share in shares]
         for chosen in itertools.product(*programs):
@@ -130,12 +137,13 @@ def workloads(target: Target, operations: int, failing: bool) -> Iterator[Worklo
                 yield Workload.of(target.name, machine, queued, wrong)
 
 
-def _machines(target: Target) -> Iterator[dict[str, Any]]:
-    """All, or, where they are too many, those with one parameter that is not the simplest."""
+def _machines(target: Target, apart: int = 1) -> Iterator[dict[str, Any]]:
+    """All, or, where they are too many, those with so many parameters that are not the
+    simplest."""
     many = math.prod(map(len, target.params.values()))
     for values in itertools.product(*target.params.values()):
         differ = sum(v != among[0] for v, among in zip(values, target.params.values()))
-        if many <= MACHINES or differ <= 1:
+        if many <= MACHINES or differ <= apart:
             yield dict(zip(target.params, values))
 
 
@@ -153,8 +161,9 @@ def _shares(operations: int, cpus: int, most: int = 99) -> Iterator[tuple[int, .
                 yield (first, *rest)
 
 
-def least(mistake: Mistake, most: int, seconds: float) -> Least:
-    """The smallest; ``workload`` is ``None`` if there is none so small, or time ran out."""
+def least(mistake: Mistake, most: int, seconds: float, only: str = "") -> Least:
+    """The smallest (that shows the kind ``only``); ``workload`` is ``None`` if there is none so
+    small, or time ran out."""
     target, end, tried, too_large = load(mistake.target), time.monotonic() + seconds, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         mutant, pristine = Judge(planted(mistake, Path(folder))), Judge(ROOT)
@@ -172,6 +181,8 @@ def least(mistake: Mistake, most: int, seconds: float) -> Least:
                     without = pristine.shown(workload, bound)[1] if shown else {}
                     for signature, (preemptions, kind) in shown.items():
                         if signature in without and without[signature][0] <= preemptions:
+                            continue
+                        if only and kind != only:
                             continue
                         if best is None or preemptions < best.preemptions:
                             best = Least(workload, preemptions, kind, tried, too_large)
@@ -205,18 +216,24 @@ def main(arguments: list[str]) -> int:
             word in name or word == mistake.target for word in chosen.names
         ):
             continue
-        found = least(mistake, chosen.operations, chosen.seconds)
-        said = (mistake.operations, mistake.preemptions, mistake.proved)
-        wrong = (found.operations, found.preemptions, found.proved) != said
-        differ += wrong
-        size = f"{found.operations} operations, {found.preemptions} preemptions, {found.kind}"
-        print(f"{name:<55} {size}; {found.tried} tried", end="")
-        print(f", {found.too_large} too large" if found.too_large else "", end="")
-        print("" if found.proved else ", and not all", end="")
-        print("; mistakes.py says otherwise" if wrong else "", flush=True)
-        if found.workload:
-            print(f"    {found.workload.document()}", flush=True)
+        for kind in ("", *mistake.takes):
+            found = least(mistake, chosen.operations, chosen.seconds, kind)
+            differ += told(mistake, found, kind)
     return 1 if differ else 0
+
+
+def told(mistake: Mistake, found: Least, kind: str) -> bool:
+    """One line. Does ``mistakes.py`` say otherwise?"""
+    said = (*mistake.least(kind), mistake.proved)
+    wrong = (found.operations, found.preemptions, found.proved) != said
+    size = f"{found.operations} operations, {found.preemptions} preemptions, {found.kind}"
+    print(f"{mistake.name:<55} {size}; {found.tried} tried", end="")
+    print(f", {found.too_large} too large" if found.too_large else "", end="")
+    print("" if found.proved else ", and not all", end="")
+    print("; mistakes.py says otherwise" if wrong else "", flush=True)
+    if found.workload:
+        print(f"    {found.workload.document()}", flush=True)
+    return wrong
 
 
 if __name__ == "__main__":

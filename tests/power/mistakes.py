@@ -7,6 +7,7 @@ that shows it, which ``least.py`` finds by looking at all that are smaller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -17,13 +18,21 @@ from mutants import ROOT, Mutant, applied
 @attrs.frozen(kw_only=True)
 class Mistake(Mutant):
     """A mutant that a target of the fuzzer must find. Not ``proved``: of the smaller workloads
-    not all were tried, so that the numbers are those of the smallest that is known."""
+    not all were tried, so that the numbers are those of the smallest that is known.
+
+    ``takes``: a kind of which even the smallest workload is larger, and its operations and
+    preemptions. Who makes a workload smaller that shows one kind may not end with another."""
 
     target: str
     kinds: str
     operations: int
     preemptions: int
     proved: bool = True
+    takes: Mapping[str, tuple[int, int]] = attrs.field(factory=dict)
+
+    def least(self, kind: str) -> tuple[int, int]:
+        """Operations and preemptions of the smallest workload that shows it as ``kind``."""
+        return self.takes.get(kind, (self.operations, self.preemptions))
 
 
 def planted(mistake: Mistake, folder: Path) -> Path:
@@ -81,7 +90,7 @@ LOCKS = (
         "self.readers = ()",
         target="locks",
         kinds="not-linearizable deadlock",
-        operations=3,
+        operations=2,
         preemptions=1,
     ),
     Mistake(
@@ -152,7 +161,7 @@ LOCKS = (
         "        pass",
         target="locks",
         kinds="panic not-linearizable data-race",
-        operations=4,
+        operations=3,
         preemptions=2,
         proved=False,
     ),
@@ -223,7 +232,7 @@ POOL = (
         "a new page takes the place of the free items",
         "vm/pool.py",
         "        self.prime(page)\n        return self.take()",
-        "        self.free = tuple(page)\n        return self.take()",
+        "        self.free = ()\n            self.prime(page)\n        return self.take()",
         target="pool",
         kinds="leak",
         operations=2,
@@ -349,9 +358,10 @@ POOL = (
         "        self.since = tuple(pair for pair in self.since if pair[0] != self.page(item))",
         "        pass",
         target="pool",
-        kinds="leak",
+        kinds="leak double-free",
         operations=1,
         preemptions=0,
+        takes={"double-free": (2, 0)},
     ),
 )
 
@@ -416,6 +426,7 @@ KMAP = (
         kinds="double-free leak",
         operations=1,
         preemptions=0,
+        takes={"double-free": (2, 0)},
     ),
     Mistake(
         "the page tables never grow",
@@ -476,9 +487,9 @@ PMAP = (
         "            await self.unlock()\n            return made if",
         "            return made if",
         target="pmap",
-        kinds="sleep-under-mutex deadlock",
-        operations=3,
-        preemptions=0,
+        kinds="sleep-under-mutex deadlock panic",
+        operations=2,
+        preemptions=1,
         proved=False,
     ),
     Mistake(
@@ -623,6 +634,7 @@ VM = (
         operations=1,
         preemptions=1,
         proved=False,
+        takes={"deadlock": (2, 0)},
     ),
     Mistake(
         "the daemon keeps its mutex after a lap",
@@ -713,7 +725,7 @@ VM = (
         "            await self._unbusy(anons, address)\n",
         target="vm",
         kinds="deadlock lost-wakeup",
-        operations=3,
+        operations=2,
         preemptions=0,
         proved=False,
     ),
@@ -744,9 +756,8 @@ VM = (
         "",
         target="vm",
         kinds="leak deadlock lost-wakeup",
-        operations=2,
-        preemptions=1,
-        proved=False,
+        operations=1,
+        preemptions=0,
     ),
     Mistake(
         "mprotect leaves what is mapped",

@@ -36,7 +36,8 @@ class Tokens:
     left: int  # mtx
 
     def __init__(self) -> None:
-        self.mtx, self.chan, self.left = Mutex("tokens.mtx"), Channel("tokens"), 0
+        self.mtx, self.chan = Mutex("tokens.mtx"), Channel("tokens", lambda: self.left > 0)
+        self.left = 0
 
     async def take(self) -> None:
         await self.mtx.enter()

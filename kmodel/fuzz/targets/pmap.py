@@ -3,6 +3,7 @@ by page, and destroy by the last CPU that lets go of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -20,6 +21,7 @@ from kmodel.pmap.populate import pmap_populate
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared
 from kmodel.sync.rwlock import RwLock, rwlock
+from kmodel.table import oracle
 from kmodel.world import World
 
 VA: Final = 0x20_0000
@@ -59,6 +61,7 @@ class Bench:
     company: Company
     linear: Linear
     counts: tuple[int, ...]
+    wrong: Callable[[], str | None]
 
 
 def build(world: World, workload: Workload) -> None:
@@ -84,11 +87,11 @@ def build(world: World, workload: Workload) -> None:
         refs = References(len(workload.cpus)) if workload.param("destroy") else None
         counts = tuple(len(workload.of_cpu(cpu)) for cpu in range(TARGET.cpus))
         owner = rwlock("owner", p.rwlock) if by_page else None
-        bench = Bench(pmap, owner, refs, not workload.failing, Company(), linear, counts)
+        explains = explained(linear, lambda: mapped(pmap))
+        bench = Bench(pmap, owner, refs, not workload.failing, Company(), linear, counts, explains)
     staff(world, workload, perform, bench, interrupt=_interrupt)
     world.rests = linear.rests
-    wrong = explained(linear, lambda: mapped(pmap))
-    world.check("mappings", lambda: wrong() if pmap.top else None, when="end")
+    world.check("mappings", lambda: explains() if pmap.top else None, when="end")
     world.check("pv lists", lambda: _listed(pmap) if pmap.top else None, when="end")
     if refs is not None:
         world.check("destroyed", lambda: _there(pmap), when="end", kind="leak")
@@ -138,7 +141,14 @@ async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any)
     bench.company.go(cpu)
     held.append(name)
     if bench.refs is not None and len(held) == bench.counts[cpu] and await bench.refs.drop():
+        _judge_end(bench)
         await bench.pmap.pmap_destroy()
+
+
+def _judge_end(bench: Bench) -> None:
+    """Nobody else comes any more, and what is there is about to go."""
+    if oracle(bench.pmap, lambda: bench.wrong() is not None):
+        raise Panic("what is about to be destroyed is what no order gives", "invariant")
 
 
 async def _interrupt(bench: Bench, cpu: int) -> None:
@@ -219,6 +229,7 @@ TARGET = Target(
         "page_protect": (PAGES, (PROT_READ, PROT_NONE)),
     },
     fails=(("pted", "PAGES"), ("vp", "LOCK"), ("vp", "RANGE"), ("vp", "ENTRY")),
+    makes=("enter",),
     most=5,
     preemptions=2,
     states=10_000,

@@ -84,14 +84,23 @@ class Watched(Pool):
     missed: Hidden[str]
     queued: Hidden[bool]
     runner: Hidden[Task | None]  # who serves, and has the requests to itself
+    stopped: Hidden[bool]  # it does not serve just now: its CPU is interrupted
 
     def __init__(self, *args: Any, **how: Any) -> None:
         super().__init__(*args, **how)
-        self.missed, self.queued, self.runner = "", False, None
+        self.missed, self.queued, self.runner, self.stopped = "", False, None, False
 
     def _anybody(self) -> bool:
-        """Is anybody queued, or just being served by another CPU?"""
-        return self.queued or self.runner not in (None, RUN.task)
+        """Is anybody queued, or just being served by somebody else?"""
+        return self.queued or self.stopped or self.runner not in (None, RUN.task)
+
+    def stop(self) -> None:
+        """An interrupt comes: somebody else than the runner under it, if that is one."""
+        self.stopped = self.stopped or self.runner is RUN.task
+
+    def go_on(self) -> None:
+        """And is over."""
+        self.stopped = self.stopped and self.runner is not RUN.task
 
     def prime(self, items: tuple[int, ...]) -> None:
         super().prime(items)
@@ -145,7 +154,7 @@ class Watched(Pool):
 
 @attrs.frozen
 class Bench:
-    pool: Pool
+    pool: Watched
     capacity: int
     injected: bool
     company: Company
@@ -242,11 +251,13 @@ async def perform(bench: Bench, cpu: int, held: list[Any], name: str, args: Any)
 async def _interrupt(bench: Bench, cpu: int) -> None:
     """A driver that wants an item for a moment."""
     bench.company.come(~cpu)
+    bench.pool.stop()
     item = await bench.pool.get(False)
     if item is not None:
         bench.holdings.note(item)
         bench.holdings.drop(item)
         await bench.pool.put(item)
+    bench.pool.go_on()
     bench.company.go(~cpu)
 
 
