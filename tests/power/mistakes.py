@@ -49,7 +49,7 @@ LOCKS = (
         '@operation(lambda self, task: self.owner is None, event="mutex.enter")',
         '@operation(event="mutex.enter")',
         target="locks",
-        kinds="not-linearizable panic",
+        kinds="not-linearizable panic data-race",
         operations=2,
         preemptions=1,
     ),
