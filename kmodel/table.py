@@ -1,8 +1,8 @@
-"""Shared containers: tables, sparse tables, and stamps."""
+"""Shared containers: tables, sparse tables, sets of tasks, and stamps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from kmodel import point
@@ -93,6 +93,25 @@ def _by_first(cell: tuple[int, Any]) -> int:
     return cell[0]
 
 
+class Tasks(tuple[Task, ...]):
+    """A value of shared state: tasks of which nobody asks who came first.
+
+    Kept by number, so that they tell no two states apart that differ in nothing else; and
+    where like tasks change places (``Turn``) it is the same set of others.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, tasks: Iterable[Task] = ()) -> Tasks:
+        return super().__new__(cls, sorted(tasks, key=_by_index))
+
+    def and_also(self, *tasks: Task) -> Tasks:
+        return Tasks((*self, *tasks))
+
+    def without(self, task: Task) -> Tasks:
+        return Tasks(one for one in self if one is not task)
+
+
 def observe(value: bool | int) -> bool | int:
     """Say what the running task learns from hidden state: ``value``, nothing else."""
     if RUN.seen is not None:
@@ -124,25 +143,24 @@ class Stamp:
     """
 
     value: int
-    current: Hidden[tuple[Task, ...]]
-    stale: Hidden[tuple[Task, ...]]
+    current: Hidden[Tasks]
+    stale: Hidden[Tasks]
 
     def __init__(self) -> None:
         self.value = 0
-        self.current, self.stale = (), ()
+        self.current, self.stale = Tasks(), Tasks()
 
     def bump(self) -> None:
         """The value changes: every copy is stale from now on."""
         self.value = 0
         if self.current:
-            both = (*self.current, *self.stale)
-            self.current, self.stale = (), tuple(sorted(both, key=_by_index))
+            self.current, self.stale = Tasks(), self.stale.and_also(*self.current)
 
     def copy(self) -> None:
         """The running task notes the present value (an older copy of its is gone)."""
         self.value  # noqa: B018  (a read, for race detection)
         self.drop()
-        self.current = tuple(sorted((*self.current, curtask()), key=_by_index))
+        self.current = self.current.and_also(curtask())
 
     def same(self) -> bool:
         """Is the running task's copy still the present value?"""
@@ -155,9 +173,9 @@ class Stamp:
         """The running task's copy is dead."""
         me = curtask()
         if me in self.current:
-            self.current = tuple(task for task in self.current if task is not me)
+            self.current = self.current.without(me)
         if me in self.stale:
-            self.stale = tuple(task for task in self.stale if task is not me)
+            self.stale = self.stale.without(me)
 
 
 def _by_index(task: Task) -> int:

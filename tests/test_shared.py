@@ -6,10 +6,10 @@ from typing import Final
 import pytest
 from worlds import Cell, Refused, at_end, everywhere, run, search, stuck
 
-from kmodel.point import Loop, operation, pause
+from kmodel.point import Loop, curtask, operation, pause
 from kmodel.recorder import MAX_CODES, LimitReached, Recorder, SharedStateError
 from kmodel.shared import Atomic, Hidden, Statistic, fields, shared
-from kmodel.table import Sparse, Stamp, Table, observe
+from kmodel.table import Sparse, Stamp, Table, Tasks, observe
 from kmodel.world import World
 
 
@@ -297,6 +297,38 @@ def test_a_check_may_only_read():
     world.check("meddle", meddle)
     with pytest.raises(SharedStateError, match="checks may only read"):
         search(world)
+
+
+# --- sets of tasks ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("empty", "ends"), [(Tasks(), 1), ((), 2)])
+def test_who_came_first_into_a_set_of_tasks_tells_no_states_apart(empty, ends):
+    """Two tasks come in either order: one end, where a plain tuple makes two."""
+    with World() as world:
+        came = Cell(empty)
+
+    async def come():
+        me = curtask()
+        came.value = came.value.and_also(me) if isinstance(empty, Tasks) else (*came.value, me)
+
+    world.task("A", come)
+    world.task("B", come)
+    assert len(at_end(search(world), lambda: tuple(task.name for task in came.value))) == ends
+
+
+def test_a_set_of_tasks_without_one_is_the_set_it_was_before():
+    with World() as world:
+        came = Cell(Tasks())
+
+    async def come_and_go():
+        came.value = came.value.and_also(curtask())
+        await pause()
+        came.value = came.value.without(curtask())
+
+    world.task("A", come_and_go)
+    world.task("B", come_and_go)
+    assert at_end(search(world), lambda: came.value) == {Tasks()}
 
 
 # --- stamps ----------------------------------------------------------------------------

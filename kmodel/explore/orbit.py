@@ -100,8 +100,8 @@ class LikeHistories(Histories):
     def _compare(self, turn: Turn, one: Ran, other: Ran) -> None:
         """Does the other step do in its place what the one does?"""
         (node, state, leaf), (twin, there, same) = one, other
-        read = {(turn.to[at], turn.code(at, code)) for at, code in path(node.tree, state)}
-        wrote = {(turn.to[at], turn.code(at, code)) for at, code in leaf.stores}
+        read = {(turn.to[at], turn.codes[code]) for at, code in path(node.tree, state)}
+        wrote = {(turn.to[at], turn.codes[code]) for at, code in leaf.stores}
         panic, panics = leaf.panic, same.panic
         to, place = leaf.next, same.next
         if differing := read ^ set(path(twin.tree, there)):
@@ -242,6 +242,6 @@ class Orbital(Search):
             there = turn.state(state)
             if predicate.value(there, self.graph.world) != (wrong and turn.text(wrong)):
                 return False
-            if set(path(predicate.tree, there)) != {(turn.to[a], turn.code(a, c)) for a, c in read}:
+            if set(path(predicate.tree, there)) != {(turn.to[a], turn.codes[c]) for a, c in read}:
                 return False
         return True

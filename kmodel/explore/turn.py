@@ -14,9 +14,8 @@ from typing import Any
 from kmodel.explore.history import DONE
 from kmodel.explore.likeness import Places
 from kmodel.explore.tree import State
-from kmodel.point import Task
 from kmodel.recorder import Recorder
-from kmodel.table import Stamp, Table
+from kmodel.table import Table, Tasks
 from kmodel.world import World
 
 
@@ -34,7 +33,6 @@ class Turn:
         self.tasks = places[: len(world.tasks)]
         self.nodes: list[dict[int, int]] = [{DONE: DONE, 1: 1} for _ in world.tasks]
         self.codes: list[int] = []
-        self._as_set: dict[int, int] = {}
         self.to = list(range(len(recorder.state)))
         for thing in world.objects:
             other = self._things[places[thing._oid]]
@@ -53,12 +51,6 @@ class Turn:
         }
         longest = "|".join(map(re.escape, sorted(self._names, key=len, reverse=True)))
         self._named = re.compile(rf"(?<!\w)({longest})(?!\w)") if longest else None
-        self._sets = sorted(
-            location
-            for thing in world.objects
-            if isinstance(thing, Stamp)
-            for location in (thing._place["current"], thing._place["stale"])  # type: ignore[attr-defined]
-        )
 
     def learn(self) -> None:
         """Take in the codes that came up since (which may bring up others)."""
@@ -68,20 +60,10 @@ class Turn:
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, tuple):
-            return tuple(map(self._value, value))
+            moved = map(self._value, value)
+            return Tasks(moved) if isinstance(value, Tasks) else tuple(moved)
         oid = getattr(value, "_oid", -1)
         return self._things[self._places[oid]] if oid >= 0 else value
-
-    def code(self, location: int, code: int) -> int:
-        """What ``code`` in ``location`` becomes in ``to[location]``."""
-        return self._set(code) if location in self._sets else self.codes[code]
-
-    def _set(self, code: int) -> int:
-        """A stamp keeps tasks in the order of their numbers, whichever they are."""
-        if code not in self._as_set:
-            value = self._value(self._recorder.values[code])
-            self._as_set[code] = self._recorder.encode(tuple(sorted(value, key=_by_index)))
-        return self._as_set[code]
 
     def shared(self, state: State[int]) -> State[int]:
         """What becomes of shared state."""
@@ -96,10 +78,7 @@ class Turn:
         return after
 
     def _moved(self, found: tuple[int, ...]) -> State[int]:
-        after = array("H", map(self.codes.__getitem__, found[: self._shared]))
-        for place in self._sets:
-            after[place] = self._set(found[place])
-        return after
+        return array("H", map(self.codes.__getitem__, found[: self._shared]))
 
     def text(self, message: str) -> str:
         """``message``, about what has come in the place of whatever it names."""
@@ -113,7 +92,3 @@ def _locations(thing: Any) -> list[int]:
     if isinstance(thing, Table):
         return list(range(thing._first, thing._first + len(thing)))
     return list(thing._place.values())
-
-
-def _by_index(task: Task) -> int:
-    return task.index

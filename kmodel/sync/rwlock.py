@@ -20,6 +20,7 @@ from kmodel.point import Loop, Task, curtask, operation, procedure
 from kmodel.shared import Atomic, shared
 from kmodel.sync.channel import assert_may_sleep
 from kmodel.sync.witness import check_order
+from kmodel.table import Tasks
 from kmodel.world import curcpu
 
 
@@ -35,10 +36,10 @@ class RwLock:
     name: Final[str]
     spins: Final[int]
     writer: Atomic[Task | None]
-    readers: Atomic[tuple[Task, ...]]
+    readers: Atomic[Tasks]
 
     def __init__(self, name: str, spins: int = 0) -> None:
-        self.name, self.spins, self.writer, self.readers = name, spins, None, ()
+        self.name, self.spins, self.writer, self.readers = name, spins, None, Tasks()
 
     @procedure
     async def enter(self, write: bool) -> None:
@@ -110,7 +111,7 @@ class RwLock:
         if write:
             self.writer = task
         else:
-            self.readers = _among(self.readers, task)
+            self.readers = self.readers.and_also(task)
 
     @operation(event="lock.acquire")
     def _attempt(self, task: Task, write: bool) -> bool:
@@ -144,19 +145,19 @@ class RwLock:
         if self.writer is task:
             self.writer = None
         else:
-            self.readers = tuple(reader for reader in self.readers if reader is not task)
+            self.readers = self.readers.without(task)
         self._wake()
 
     @operation(event="lock.upgrade")
     def _upgrade(self, task: Task) -> bool:
         if self.readers != (task,):
             return False
-        self.readers, self.writer = (), task
+        self.readers, self.writer = Tasks(), task
         return True
 
     @operation(event="lock.downgrade")
     def _downgrade(self, task: Task) -> None:
-        self.readers, self.writer = (task,), None
+        self.readers, self.writer = Tasks((task,)), None
         self._wake()
 
     @operation(event="lock.spin")
@@ -202,17 +203,17 @@ class WakeAll(RwLock):
     was waiting, so whoever comes first gets in."""
 
     wrwant: Atomic[bool]
-    sleepers: Atomic[tuple[Task, ...]]
+    sleepers: Atomic[Tasks]
 
     def __init__(self, name: str, spins: int = 0) -> None:
         super().__init__(name, spins)
-        self.wrwant, self.sleepers = False, ()
+        self.wrwant, self.sleepers = False, Tasks()
 
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
         return self.free(write) and (write or not self.wrwant)
 
     def _queue(self, task: Task, write: bool) -> None:
-        self.sleepers = _among(self.sleepers, task)
+        self.sleepers = self.sleepers.and_also(task)
         self.wrwant = self.wrwant or write
 
     def sleeping(self) -> tuple[Task, ...]:
@@ -224,7 +225,7 @@ class WakeAll(RwLock):
     def _wake(self) -> None:
         # the lock word is cleared of its wait bits on each exit, also by one reader of many
         if self.sleepers:
-            self.sleepers, self.wrwant = (), False
+            self.sleepers, self.wrwant = Tasks(), False
 
 
 @shared
@@ -234,29 +235,29 @@ class WakeOneWriter(RwLock):
     ``waiting`` are the writers in the slow path, asleep or woken (rwl_waiters).
     """
 
-    waiting: Atomic[tuple[Task, ...]]
+    waiting: Atomic[Tasks]
     writers_asleep: Atomic[tuple[Task, ...]]
-    readers_asleep: Atomic[tuple[Task, ...]]
+    readers_asleep: Atomic[Tasks]
 
     def __init__(self, name: str, spins: int = 0) -> None:
         super().__init__(name, spins)
-        self.waiting, self.writers_asleep, self.readers_asleep = (), (), ()
+        self.waiting, self.writers_asleep, self.readers_asleep = Tasks(), (), Tasks()
 
     def may_enter(self, task: Task, write: bool, woken: bool) -> bool:
         return self.free(write) and (write or woken or not self.waiting)
 
     def _queue(self, task: Task, write: bool) -> None:
         if not write:
-            self.readers_asleep = _among(self.readers_asleep, task)
+            self.readers_asleep = self.readers_asleep.and_also(task)
             return
         self.writers_asleep = (*self.writers_asleep, task)
         if task not in self.waiting:
-            self.waiting = _among(self.waiting, task)
+            self.waiting = self.waiting.and_also(task)
 
     def _take(self, task: Task, write: bool) -> None:
         super()._take(task, write)
         if task in self.waiting:
-            self.waiting = tuple(one for one in self.waiting if one is not task)
+            self.waiting = self.waiting.without(task)
 
     def sleeping(self) -> tuple[Task, ...]:
         return (*self.writers_asleep, *self.readers_asleep)
@@ -268,7 +269,7 @@ class WakeOneWriter(RwLock):
         if self.waiting:
             self.writers_asleep = self.writers_asleep[1:]
         else:
-            self.readers_asleep = ()
+            self.readers_asleep = Tasks()
 
 
 @shared
@@ -303,12 +304,6 @@ class HandOff(RwLock):
             task, write = self.queue[0]
             self.queue = self.queue[1:]
             super()._take(task, write)
-
-
-def _among(some: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
-    """``some`` and ``task``, as a set is kept: of readers, and of sleepers that are all woken
-    at once, it says nothing who came first, and must not tell two states apart."""
-    return tuple(sorted((*some, task), key=lambda one: one.index))
 
 
 POLICIES: Final[dict[str, type[RwLock]]] = {

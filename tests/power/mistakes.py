@@ -86,8 +86,8 @@ LOCKS = (
     Mistake(
         "exit forgets the other readers",
         "sync/rwlock.py",
-        "self.readers = tuple(reader for reader in self.readers if reader is not task)",
-        "self.readers = ()",
+        "self.readers = self.readers.without(task)",
+        "self.readers = Tasks()",
         target="locks",
         kinds="not-linearizable deadlock",
         operations=2,
@@ -96,8 +96,8 @@ LOCKS = (
     Mistake(
         "exit of a reader wakes nobody",
         "sync/rwlock.py",
-        "in self.readers if reader is not task)\n        self._wake()",
-        "in self.readers if reader is not task)\n            return\n        self._wake()",
+        "= self.readers.without(task)\n        self._wake()",
+        "= self.readers.without(task)\n            return\n        self._wake()",
         target="locks",
         kinds="deadlock invariant",
         operations=2,
@@ -116,7 +116,7 @@ LOCKS = (
     Mistake(
         "new policy never wakes readers",
         "sync/rwlock.py",
-        "            self.readers_asleep = ()\n\n\n@shared",
+        "            self.readers_asleep = Tasks()\n\n\n@shared",
         "            self.readers_asleep = self.readers_asleep\n\n\n@shared",
         target="locks",
         kinds="deadlock invariant",
@@ -188,8 +188,8 @@ LOCKS = (
     Mistake(
         "downgrade wakes nobody",
         "sync/rwlock.py",
-        "        self.readers, self.writer = (task,), None\n        self._wake()",
-        "        self.readers, self.writer = (task,), None",
+        "        self.readers, self.writer = Tasks((task,)), None\n        self._wake()",
+        "        self.readers, self.writer = Tasks((task,)), None",
         target="locks",
         kinds="invariant",
         operations=2,

@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "a release that forgets the other readers",
         "sync/rwlock.py",
-        "self.readers = tuple(reader for reader in self.readers if reader is not task)",
-        "self.readers = ()",
+        "self.readers = self.readers.without(task)",
+        "self.readers = Tasks()",
     ),
     Mutant(
         "a hand-off that wakes only the first reader",
@@ -334,10 +334,10 @@ MUTANTS = (
         "            if code > 65_535:",
     ),
     Mutant(
-        "a stamp that keeps tasks in the order of their likes",
+        "a set that keeps tasks in the order of their likes",
         "explore/turn.py",
-        "encode(tuple(sorted(value, key=_by_index)))",
-        "encode(value)",
+        "Tasks(moved) if isinstance(value, Tasks)",
+        "tuple.__new__(Tasks, moved) if isinstance(value, Tasks)",
     ),
     Mutant(
         "real runs with tasks in the wrong places",
