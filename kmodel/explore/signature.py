@@ -8,8 +8,9 @@ A *signature* keeps what the bug is, and drops who happened to meet it and how l
                      one that goes round has the fairness that it survives
     things           the culprits that are objects, not tasks
     places           of a hang: where the tasks concerned wait (operation and object, and
-                     whether what is slept for is true); of one that goes round, all that
-                     they do in a lap. How many wait at a place does not matter
+                     whether what is slept for is true), but not those that wait for what
+                     others of them hold, unless in a circle; of one that goes round, all
+                     that they do in a lap. How many wait at a place does not matter
 
 Too narrow on purpose: a signature that differs may be the same bug after all, and then a run
 stays longer than it need be. Two equal signatures can still be two causes of one symptom,
@@ -26,6 +27,7 @@ import attrs
 
 from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.execution import Execution
+from kmodel.explore.moment import Moment
 from kmodel.point import START, Op
 from kmodel.world import World
 
@@ -106,9 +108,28 @@ def shown(execution: Execution, prop: str = "") -> Signature | None:
 
 
 def waiting(execution: Execution, tasks: Iterable[int]) -> list[str]:
-    """Where those of ``tasks`` wait that have begun and not ended."""
-    pending = [execution.pending[task] for task in tasks]
-    return [place(op) for op in pending if op is not None and op[0] is not START]
+    """Where those of ``tasks`` wait that have begun and not ended, and would whatever the
+    others of them did."""
+    begun = {
+        task: op
+        for task in tasks
+        if (op := execution.pending[task]) is not None and op[0] is not START
+    }
+    return [place(begun[task]) for task in _first(execution, {*begun})]
+
+
+def _first(execution: Execution, tasks: set[int]) -> list[int]:
+    """Those of ``tasks`` that wait for none of the others, or for one that waits for them."""
+    now = Moment.of(execution)
+    behind = {
+        task: {one for _, holders in now.wanted(task) for one in holders} & tasks
+        for task in sorted(tasks)
+    }
+    for middle, ahead in behind.items():
+        for others in behind.values():
+            if middle in others:
+                others |= ahead
+    return [task for task in behind if all(task in behind[other] for other in behind[task])]
 
 
 def place(op: Op) -> str:

@@ -4,6 +4,7 @@ many, some runs, the broken ones made smaller."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -59,7 +60,16 @@ class Judged:
     whole: bool
 
     def of(self, signature: Signature) -> Shown | None:
-        return next((one for one in self.shown if one.signature == signature), None)
+        """The same bug, or that part of a hang that hangs by itself."""
+        same = (one for one in self.shown if one.signature == signature)
+        part = (one for one in self.shown if _part(one.signature, signature))
+        return next(chain(same, part), None)
+
+
+def _part(one: Signature, whole: Signature) -> bool:
+    """A hang in some of the places of ``whole``: the others waited beside it, not for it."""
+    alike = attrs.evolve(one, places=whole.places) == whole
+    return alike and one.kind in STUCK and set() < {*one.places} < {*whole.places}
 
 
 @attrs.define

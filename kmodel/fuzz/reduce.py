@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations, permutations
 from math import comb
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -31,6 +31,7 @@ ORDERS: Final = 10
 EXCHANGED: Final = 5
 """So few operations are also exchanged for others."""
 Cost = tuple[int, ...]
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -86,7 +87,7 @@ def reducing(
     least, progress = cost(target, workload, shown), True
     while progress:
         progress = False
-        for smaller in _smaller(target, less.workload):
+        for smaller in _smaller(target, less.workload, less.shown.preemptions):
             if smaller in seen:
                 continue
             if len(seen) > MOST:
@@ -98,6 +99,7 @@ def reducing(
             if now is not None and cost(target, smaller, now) < least:
                 symptoms = tuple(one.signature for one in judged.shown)
                 less = Reduced(smaller, now, False, len(seen), symptoms)
+                wanted = now.signature  # of a hang perhaps a part: no way back, nor to another
                 least, progress = cost(target, smaller, now), True
             yield less
             if progress:
@@ -105,20 +107,23 @@ def reducing(
     yield attrs.evolve(less, minimal=True)
 
 
-def _smaller(target: Target, workload: Workload) -> Iterator[Workload]:
-    """All one step smaller, the greatest steps first."""
+def _smaller(target: Target, workload: Workload, preemptions: int) -> Iterator[Workload]:
+    """All one step smaller, the greatest steps first, and some that may take fewer
+    preemptions."""
     yield from _fewer_cpus(workload)
     yield from _fewer_operations(workload)
-    for number in range(len(workload.injected)):
-        one = workload.injected[number]
-        rest = (*workload.injected[:number], *workload.injected[number + 1 :])
+    for one, rest in zip(workload.injected, _but_one(workload.injected)):
         yield attrs.evolve(workload, injected=rest)
         if one.on:
             yield attrs.evolve(workload, injected=(*rest, attrs.evolve(one, on=False)))
         if one.nth > 1:
             yield attrs.evolve(workload, injected=(*rest, attrs.evolve(one, nth=one.nth - 1)))
     yield from _simpler(target, workload)
-    yield from _exchanged(target, workload)
+    if len(workload.operations) <= EXCHANGED:
+        yield from _exchanged(target, workload)
+        yield from _elsewhere(target, workload)
+        if preemptions:
+            yield from _otherwise(target, workload)
 
 
 def _fewer_cpus(workload: Workload) -> Iterator[Workload]:
@@ -171,13 +176,38 @@ def _exchanged(target: Target, workload: Workload) -> Iterator[Workload]:
     """One other operation about the same things in place of two: what takes two may be done by
     one that this workload does not have."""
     every = workload.operations
-    if len(every) > EXCHANGED:
-        return
     for gone, number in permutations(range(len(every)), 2):
         for other in _others(target, every[number], every[gone]):
             rest = [*every[:number], other, *every[number + 1 :]]
             del rest[gone]
             yield attrs.evolve(workload, operations=tuple(rest))
+
+
+def _elsewhere(target: Target, workload: Workload) -> Iterator[Workload]:
+    """Another machine in place of an operation, or of what goes wrong."""
+    less = [attrs.evolve(workload, injected=injected) for injected in _but_one(workload.injected)]
+    if len(workload.operations) > 1:
+        operations = _but_one(workload.operations)
+        less += [attrs.evolve(workload, operations=rest) for rest in operations]
+    for number, (name, value) in enumerate(workload.params):
+        for choice in target.params[name]:
+            if choice != value:
+                params = (*workload.params[:number], (name, choice), *workload.params[number + 1 :])
+                yield from (attrs.evolve(one, params=params) for one in less)
+
+
+def _otherwise(target: Target, workload: Workload) -> Iterator[Workload]:
+    """One other operation in place of one, about what another is about."""
+    every = workload.operations
+    for number, like in permutations(range(len(every)), 2):
+        for other in _others(target, every[number], every[like]):
+            rest = (*every[:number], other, *every[number + 1 :])
+            yield attrs.evolve(workload, operations=rest)
+
+
+def _but_one(things: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
+    for number in range(len(things)):
+        yield (*things[:number], *things[number + 1 :])
 
 
 def _others(target: Target, one: Operation, like: Operation) -> Iterator[Operation]:

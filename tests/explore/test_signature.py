@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from kmodel.explore.signature import Signature, blanked
+from kmodel.explore.execution import Execution
+from kmodel.explore.signature import Signature, blanked, shown
+from kmodel.sync.mutex import Mutex
+from kmodel.world import World
 
 NAMES = ["A", "B", "t1"]
 
@@ -64,3 +69,44 @@ def test_places_are_of_hangs_alone_and_objects_of_all_else() -> None:
     assert of("panic", "boom", "mutex.enter x") == of("panic", "boom")
     assert of("panic", "boom").things == ("m0",)
     assert of("deadlock").things == ()
+
+
+async def through(*mutexes: Mutex) -> None:
+    for mutex in mutexes:
+        await mutex.enter()
+    for mutex in mutexes:
+        await mutex.leave()
+
+
+async def keeper(mutex: Mutex) -> None:
+    await mutex.enter()
+
+
+def stuck(schedule: list[int], *tasks: tuple[Any, ...]) -> tuple[str, ...]:
+    """Where they wait, by the signature of the run."""
+    with World() as world:
+        mutexes = {name: Mutex(name) for name in "xyz"}
+    for number, (function, names) in enumerate(tasks):
+        world.task(f"t{number}", function, *(mutexes[name] for name in names))
+    execution = Execution(world)
+    for task in schedule:
+        execution.step(task)
+    execution.stick()
+    found = shown(execution)
+    execution.close()
+    assert found is not None
+    return found.places
+
+
+def test_who_only_waits_for_what_a_stuck_one_holds_is_no_part_of_a_hang() -> None:
+    """However many there are in the line: only its head tells which hang it is."""
+    kept, next_, last = (keeper, "x"), (through, "yx"), (through, "zy")
+    assert stuck([0, 0, 1, 1], kept, next_) == ("mutex.enter x",)
+    assert stuck([0, 0, 1, 1, 2, 2], kept, next_, last) == ("mutex.enter x",)
+
+
+def test_all_of_a_circle_are_and_those_behind_it_are_not() -> None:
+    one, other, behind = (through, "xy"), (through, "yx"), (through, "x")
+    circle = ("mutex.enter x", "mutex.enter y")
+    assert stuck([0, 0, 1, 1], one, other) == circle
+    assert stuck([0, 0, 1, 1, 2], one, other, behind) == circle

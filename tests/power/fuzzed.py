@@ -49,7 +49,7 @@ def also_without(one):
         [sys.executable, "-c", aside, asked],
         capture_output=True, text=True, check=True, cwd=root, env=os.environ | {"PYTHONPATH": root},
     )
-    without = json.loads(ran.stdout).get(repr(one.signature))
+    without = json.loads(ran.stdout).get(repr(one.best[1].signature))
     return without is not None and without <= one.best[1].preemptions
 def look(one):
     if not also_without(one):
