@@ -14,6 +14,7 @@ from typing import Any
 from kmodel import vmspace
 from kmodel.allocation import impure
 from kmodel.boot import Boot, cannot_be
+from kmodel.demands import add_check, asked_for, prepare
 from kmodel.fault import Kernel, Space
 from kmodel.fixes import Fix
 from kmodel.leak import Belongings
@@ -24,7 +25,7 @@ from kmodel.pmap.kernel import KernelPmap
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pv import PvLists
 from kmodel.point import Task
-from kmodel.properties import PURE, add_check, asked_for, prepare
+from kmodel.properties import PURE
 from kmodel.settings import UsageError
 from kmodel.sync.parking import park
 from kmodel.vm.amap import Amap

@@ -7,20 +7,17 @@ for those that it needs (``Machine.must``). Numbers are those of the kernel fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
-from kmodel import allocation
+from kmodel import allocation, shortage
 from kmodel.fault import Kernel, Space
 from kmodel.param import KernelParams
 from kmodel.pmap import checks
 from kmodel.pmap.pmap import Pmap
-from kmodel.pmap.pools import PmapPools
-from kmodel.settings import UsageError, did_you_mean
 from kmodel.uvmfault import checks as memory
-from kmodel.world import World
 
 NO_LIVELOCK: Final = "no refault livelock"
 ENDS: Final = "ends"
@@ -64,14 +61,16 @@ Prepare = Callable[[Kernel, tuple[Space, ...], int], None]
 
 @attrs.frozen
 class Property:
-    """One sentence, and what breaks it: findings of ``kinds``, or ``test``, which says what
-    is wrong with a state. ``when`` is that of ``World.check``: ``hang`` asks it of states
-    in which an obliged task can stay for ever under strong fairness (weak fairness lets a
-    CPU spin for ever on a mutex that others keep taking, and here the question is what
-    they wait for, not who is fast). ``prepare`` is called when a scenario asks for it, with
-    the bound that it asks for: ``most`` if it names none, -1 if there is none to name.
-    ``lacks`` says what a machine would have to have for anything to break the property."""
+    """The ``numbers`` that the kernel facts give it, if they have it; one sentence; and what
+    breaks it: findings of ``kinds``, or ``test``, which says what is wrong with a state.
+    ``when`` is that of ``World.check``: ``hang`` asks it of states in which an obliged task can
+    stay for ever under strong fairness (weak fairness lets a CPU spin for ever on a mutex that
+    others keep taking, and here the question is what they wait for, not who is fast).
+    ``prepare`` is called when a scenario asks for it, with the bound that it asks for: ``most``
+    if it names none, -1 if there is none to name. ``lacks`` says what a machine would have to
+    have for anything to break the property."""
 
+    numbers: tuple[int, ...]
     sentence: str
     kinds: tuple[str, ...] = ()
     test: Test | None = None
@@ -91,29 +90,6 @@ def stock_thread(p: KernelParams) -> str:
     if p.pool_memory == "direct":
         return "a one-page stock, which there is not with a direct map"
     return "" if p.km_lowat else "km_lowat=1 or more"
-
-
-def exhausted(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
-    """Property 22: pages there are, and for a table page neither address nor item."""
-    if _table_page(kernel.pmap_pools) or not kernel.physmem.plentiful():
-        return None
-    return "no address is left for a table page, and no fault is told so"
-
-
-def _table_page(pools: PmapPools) -> bool:
-    """Is a table page, or an address for one, anywhere? In another CPU's cache too: it is
-    there, though nobody can get at it."""
-    cache = pools.vp_pool.cache
-    return pools.memory.room() or bool(pools.vp_pool.free or (cache and cache.held()))
-
-
-def all_is_there(kernel: Kernel, spaces: tuple[Space, ...]) -> str | None:
-    """Properties 20 and 21: nothing is short that a fault could need."""
-    mem, pools = kernel.physmem, kernel.pmap_pools
-    singles = kernel.km.kmpages.free or (pools.pted_pool.free and kernel.anons.pool.free)
-    if _table_page(pools) and singles and mem.nfree() >= mem.freetarg:
-        return "pages, kernel addresses and items are free, and somebody hangs all the same"
-    return None
 
 
 def of_each_pmap(test: Callable[[Pmap], str | None]) -> Test:
@@ -154,125 +130,148 @@ def count_failures(kernel: Kernel, spaces: tuple[Space, ...], most: int) -> None
 
 
 PROPERTIES: Final[dict[str, Property]] = {
-    NO_LIVELOCK: Property("no fair run restarts an unfinished fault for ever"),
-    ENDS: Property("every obliged task ends, under weak fairness and lock-grant"),
+    NO_LIVELOCK: Property((18,), "no fair run restarts an unfinished fault for ever"),
+    ENDS: Property((18,), "every obliged task ends, under weak fairness and lock-grant"),
     JUSTIFIED: Property(
+        (11,),
         "ENOMEM leaves uvm_fault only while no page is free beyond the reserve (that swap was full "
         "is what the fault found just before, and is not asked again)",
         kinds=("unjustified-kill",),
     ),
     DIAGNOSED: Property(
+        (22,),
         "with the addresses of table pages gone for good, a fault gets an error or is killed: it "
         "does not hang, if everybody gets a turn (strong fairness)",
-        test=exhausted,
+        test=shortage.exhausted,
         when="hang",
     ),
     NOT_IN_VAIN: Property(
+        (20, 21),
         "nobody hangs for ever while pages, kernel addresses and items for all that it needs are "
         "free, if everybody gets a turn (strong fairness)",
-        test=all_is_there,
+        test=shortage.all_is_there,
         when="hang",
     ),
     NOT_FREED: Property(
+        (7,),
         "nothing is used after it was freed, or freed twice",
         kinds=("use-after-free", "double-free"),
     ),
     NOT_MAPPED: Property(
+        (5,),
         "an address that is only populated never looks mapped: not in the tables, on a page's pv "
         "list, in a table walk, in a TLB or among what is wired",
         test=of_each_pmap(checks.populated_is_mapped),
     ),
     GIVEN_BACK: Property(
-        "at the end every page, address and item is free or where it belongs", kinds=("leak",)
+        (9,), "at the end every page, address and item is free or where it belongs", kinds=("leak",)
     ),
     ONE_INSTALLER: Property(
+        (6,),
         "every table and descriptor that hangs in a slot hangs in one alone, and is not free (to "
         "write over a slot in use is a panic)",
         test=one_installer,
     ),
     LINKED: Property(
+        (7,),
         "each table that pmap_populate uses after a window is still linked in its pmap",
         test=of_each_pmap(checks.over_windows),
     ),
     CONSERVED: Property(
+        (8,),
         "at the end the items of the pmap pools that are out are linked, cached or kept, and all "
         "that were made are out or free",
         test=conserved,
         when="end",
     ),
     RESIDENT: Property(
+        (10,),
         "resident_count is the number of valid descriptors whenever pm_mtx is free",
         test=of_each_pmap(checks.resident_drifts),
     ),
     NO_PANIC: Property(
+        (12,),
         "with PMAP_CANFAIL no failed allocation ends in a panic",
         kinds=("panic", "sleep-under-mutex"),
     ),
     NO_SLEEP: Property(
+        (1,),
         "no thread gets to where it may sleep with a mutex held, but the one that msleep lets go",
         kinds=("sleep-under-mutex",),
     ),
     NOTHING_HELD: Property(
+        (4,),
         "where a fault waits after a failure, or for memory, it holds no lock of any kind and owns "
         "no busy page",
         kinds=("wait-under-lock",),
     ),
     PREALLOCATED: Property(
+        (12,),
         "a mapping in the kernel's own pmap takes nothing from a pool",
         test=kernel_allocates,
         lacks=needs("kernel_pmap"),
     ),
     RIGHTS: Property(
+        (),
         "while nobody changes a mapping, neither a table walk nor a TLB lets a thread write where "
         "the mapping does not",
         test=of_each_pmap(checks.excess_right),
         lacks=needs("tlb"),
     ),
     BOUNDED_WASTE: Property(
+        (27,),
         "each pmap_enter or pmap_populate leaves at most one descriptor that maps nothing and one "
         "table a level, and pmap_destroy leaves none",
         test=of_each_pmap(checks.unbounded_waste),
         prepare=count_calls,
     ),
     NOWAIT: Property(
+        (3,),
         "a NOWAIT request for an item of a pool of kernel memory or of the pmap never sleeps",
         test=allocation.nowait_blocks,
         lacks=needs("watch_nowait"),
     ),
     ONE_PLACE: Property(
-        "no page is free and used, or used twice", test=allocation.page_in_two_places
+        (9,), "no page is free and used, or used twice", test=allocation.page_in_two_places
     ),
     ONE_ITEM: Property(
+        (8,),
         "no item of a pool is free twice, or free and in the cache of a CPU",
         test=allocation.item_in_two_places,
     ),
     COUNTED: Property(
+        (15,),
         "nfail rises when a NOWAIT or LIMITFAIL get returns NULL from the pool proper, and never "
         "else",
         test=allocation.miscounted,
     ),
     PURE: Property(
+        (17,),
         "the page daemon never waits for memory, kernel_map, a pool, a kernel address or the lock "
         "of a page's owner",
         test=allocation.impure,
     ),
     SERVED: Property(
+        (21,),
         "nobody sleeps for ever for an item of a pool in which one is free, or could be made, if "
         "everybody gets a turn (strong fairness)",
         test=allocation.unserved,
         when="hang",
     ),
     WOKEN: Property(
+        (20,),
         "nobody sleeps for ever in uvm_wait while nothing keeps the page daemon from its laps, if "
         "everybody gets a turn (strong fairness)",
         test=allocation.unwoken,
         when="hang",
     ),
     NO_MAP_DEADLOCK: Property(
+        (23,),
         "no holder of kernel_map waits for memory while the page daemon waits for kernel_map",
         test=allocation.memory_deadlock,
     ),
     STOCKED: Property(
+        (24,),
         "the thread of the one-page stock does not sleep for ever while the stock is empty and "
         "kernel_map has an address, if everybody gets a turn (strong fairness)",
         test=allocation.stock_stuck,
@@ -280,26 +279,33 @@ PROPERTIES: Final[dict[str, Property]] = {
         when="hang",
     ),
     ORDERED: Property(
+        (2,),
         "no locks are waited for in a circle, a lock that is only tried not counted",
         kinds=("lock-order",),
     ),
     NOT_STALE: Property(
+        (13,),
         "no fault uses what it looked up before a lock was let go, unless the map is unchanged",
         test=memory.stale,
     ),
     INTACT: Property(
+        (14,),
         "each page has one owner, is mapped where it belongs, and nothing that a process wrote to "
         "private memory is lost or seen by another",
         test=memory.intact,
     ),
     TIMESTAMPS: Property(
+        (16,),
         "a write lock of a map is a new timestamp, and a relock succeeds only without one",
         test=memory.unnoticed,
     ),
     HARMLESS: Property(
-        "no process is killed for lack of what its fault spent on neighbours", test=memory.robbed
+        (25,),
+        "no process is killed for lack of what its fault spent on neighbours",
+        test=memory.robbed,
     ),
     ONE_RESTART: Property(
+        (19,),
         "pmap_enter of an address does not fail a thread twice (or more often than m.must says), "
         "nor for lack of more than before, unless the address was unmapped meanwhile",
         test=of_each_pmap(checks.fails_again),
@@ -307,6 +313,7 @@ PROPERTIES: Final[dict[str, Property]] = {
         most=1,
     ),
     GRANTED: Property(
+        (26,),
         "no thread is refused kernel_map's lock at two tries in a row (or at more than m.must "
         "says)",
         test=allocation.refused,
@@ -314,6 +321,7 @@ PROPERTIES: Final[dict[str, Property]] = {
         most=1,
     ),
     NO_STORM: Property(
+        (28,),
         "while no page is short the page daemon does no lap (or no more than m.must says) before "
         "another fault ends",
         test=allocation.storms,
@@ -323,97 +331,8 @@ PROPERTIES: Final[dict[str, Property]] = {
 }
 
 
-NUMBERS: Final[dict[int, tuple[str, ...]]] = {
-    1: (NO_SLEEP,),
-    2: (ORDERED,),
-    3: (NOWAIT,),
-    4: (NOTHING_HELD,),
-    5: (NOT_MAPPED,),
-    6: (ONE_INSTALLER,),
-    7: (
-        NOT_FREED,
-        LINKED,
-    ),
-    8: (
-        CONSERVED,
-        ONE_ITEM,
-    ),
-    9: (
-        GIVEN_BACK,
-        ONE_PLACE,
-    ),
-    10: (RESIDENT,),
-    11: (JUSTIFIED,),
-    12: (
-        NO_PANIC,
-        PREALLOCATED,
-    ),
-    13: (NOT_STALE,),
-    14: (INTACT,),
-    15: (COUNTED,),
-    16: (TIMESTAMPS,),
-    17: (PURE,),
-    18: (
-        NO_LIVELOCK,
-        ENDS,
-    ),
-    19: (ONE_RESTART,),
-    20: (
-        NOT_IN_VAIN,
-        WOKEN,
-    ),
-    21: (
-        NOT_IN_VAIN,
-        SERVED,
-    ),
-    22: (DIAGNOSED,),
-    23: (NO_MAP_DEADLOCK,),
-    24: (STOCKED,),
-    25: (HARMLESS,),
-    26: (GRANTED,),
-    27: (BOUNDED_WASTE,),
-    28: (NO_STORM,),
+NUMBERS: Final = {
+    number: tuple(name for name, one in PROPERTIES.items() if number in one.numbers)
+    for number in range(1, 29)
 }
 """The kernel facts have 28 properties, by number: which of these stand for each."""
-
-
-def add_check(
-    name: str, world: World, kernel: Kernel, spaces: Sequence[Space], most: int | None = None
-) -> None:
-    """Have ``world`` checked for the property called ``name``, which has a test of states,
-    with the bound ``most`` if it has one. ``spaces`` may still get more. ``UsageError`` where
-    nothing in this machine could break it."""
-    found = PROPERTIES[name]
-    test = found.test
-    if test is None:
-        raise ValueError(f"{name!r} needs no check of its own: it is always judged")
-    lacks = found.lacks(kernel.p)
-    if lacks:
-        raise UsageError(
-            f"{name!r} would hold of this machine whatever it does: to be broken it takes {lacks}. "
-            "Say so with --set, or in the story's @scenario(...)."
-        )
-    if most is not None and (found.most < 0 or most < 0):
-        raise ValueError(f"{name!r}: most={most}, and its own bound is {found.most} (-1: none)")
-    prepare(name, kernel, spaces, most)
-    world.check(name, lambda: test(kernel, tuple(spaces)), when=found.when)
-
-
-def asked_for(p: KernelParams) -> Iterator[tuple[str, int | None]]:
-    """The properties that the machine's parameters ask for, with their bounds. ``UsageError``
-    for one that is not there, or needs no asking."""
-    for name in filter(None, (name.strip() for name in p.must.split(","))):
-        if name not in PROPERTIES:
-            asked = [name for name, one in PROPERTIES.items() if one.test is not None]
-            raise UsageError(f"must={name}: no such property.{did_you_mean(name, asked)}")
-        if PROPERTIES[name].test is None:
-            raise UsageError(f"must={name}: that is judged always, and need not be asked for.")
-        bound = p.most if p.most >= 0 and PROPERTIES[name].most >= 0 else None
-        yield name, bound
-
-
-def prepare(name: str, kernel: Kernel, spaces: Sequence[Space], most: int | None) -> None:
-    """Have noted what the property needs to know; again if there are more processes."""
-    found = PROPERTIES[name]
-    if found.prepare is not None:
-        found.prepare(kernel, tuple(spaces), found.most if most is None else most)

@@ -12,7 +12,7 @@ ROOMS: Final = (
     *("untracked", "remembered", "streak"),
     *("sync", "vm", "pmap", "fault", "uvmfault", "vmspace", "wiring"),
     *("fixes", "pagedaemon"),
-    *("allocation", "boot", "leak", "properties", "machine"),
+    *("allocation", "boot", "demands", "leak", "properties", "shortage", "machine"),
 )
 """The modules and packages whose text says what a step does. Not what loads a scenario,
 searches it or writes it down."""

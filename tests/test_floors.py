@@ -48,7 +48,9 @@ FLOORS = {
     "vm": 2,
     "pmap": 3,
     **dict.fromkeys(("fault", "uvmfault", "fixes", "pagedaemon", "vmspace", "wiring"), 4),
-    **dict.fromkeys(("machine", "boot", "leak", "allocation", "properties"), 5),
+    **dict.fromkeys(
+        ("machine", "boot", "leak", "allocation", "shortage", "properties", "demands"), 5
+    ),
     **dict.fromkeys(("settings", "situations", "story"), 5),
     **dict.fromkeys(FLOOR6, 6),
     **dict.fromkeys(("cli", "__main__", "fuzz", "testing"), 7),
