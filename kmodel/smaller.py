@@ -17,7 +17,7 @@ from kmodel.case import Case
 from kmodel.explore.found import Found
 from kmodel.explore.graph import Limits
 from kmodel.explore.judgement import NO_VERDICT
-from kmodel.explore.signature import Signature, places
+from kmodel.explore.signature import Signature, of_found
 from kmodel.judge import Judge
 from kmodel.recorder import SharedStateError
 from kmodel.settings import UsageError
@@ -98,17 +98,7 @@ def smaller(judge: Judge, search: Search, limits: Limits) -> Smaller | None:
 
 def signature(judge: Judge, found: Found) -> Signature:
     """What ``found`` is, whoever met it."""
-    assert found.stem is not None
-    case = judge.case
-    return Signature.of(
-        found.kind,
-        found.property,
-        found.message,
-        found.culprits,
-        judge.found.names,
-        places(case.build(), found.stem, found.loop, found.culprits),
-        f"{found.survives}, {'can' if found.can_end else 'cannot'} end",
-    )
+    return of_found(found, judge.found.names, judge.case.build)
 
 
 def sizes(case: Case) -> tuple[str, ...]:

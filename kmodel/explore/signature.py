@@ -20,13 +20,14 @@ such as two ways to the same panic.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
 
 from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.execution import Execution
+from kmodel.explore.found import Found
 from kmodel.explore.moment import Moment
 from kmodel.point import START, Op
 from kmodel.world import World
@@ -97,13 +98,29 @@ def shown(execution: Execution, prop: str = "") -> Signature | None:
     outcome = execution.outcome
     if outcome is None or outcome.kind in ("done", "limit"):
         return None
+    obliged = [task.index for task in execution.world.tasks if task.obliged]
     return Signature.of(
         outcome.kind,
         outcome.property,
         outcome.message,
         outcome.culprits,
         names,
-        waiting(execution, [task.index for task in execution.world.tasks if task.obliged]),
+        waiting(execution, obliged) if outcome.kind in HANGS else (),
+    )
+
+
+def of_found(found: Found, names: Sequence[str], make: Callable[[], World]) -> Signature:
+    """What a search has found, whoever met it. ``make`` builds its world anew."""
+    assert found.stem is not None
+    hang = found.kind in HANGS
+    return Signature.of(
+        found.kind,
+        found.property,
+        found.message,
+        found.culprits,
+        names,
+        places(make(), found.stem, found.loop, found.culprits) if hang else (),
+        f"{found.survives}, {'can' if found.can_end else 'cannot'} end",
     )
 
 

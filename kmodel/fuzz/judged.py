@@ -17,7 +17,7 @@ from kmodel.explore.race import RACE
 from kmodel.explore.result import Result, Schedule, race_of, sample, search
 from kmodel.explore.severity import severity
 from kmodel.explore.shrink import shrink
-from kmodel.explore.signature import Signature, places, shown
+from kmodel.explore.signature import Signature, of_found, shown
 from kmodel.fuzz.target import Target, Why
 from kmodel.fuzz.workload import Workload
 from kmodel.world import ScenarioError, World
@@ -163,15 +163,7 @@ def _shown(example: Example, result: Result, found: Found) -> Shown | None:
     execution, cause = example.run(found.stem)
     if len(execution.choices) < len(found.stem):
         return None
-    signature = Signature.of(
-        found.kind,
-        found.property,
-        found.message,
-        found.culprits,
-        result.tasks,
-        places(example.world(), found.stem, found.loop, found.culprits),
-        f"{found.survives}, {'can' if found.can_end else 'cannot'} end",
-    )
+    signature = of_found(found, result.tasks, example.world)
     cause = cause if found.kind in STUCK else ""
     schedule = Schedule(found.stem, found.loop)
     return Shown(by(cause, wide(signature)), found.message, schedule, found.preemptions or 0, cause)

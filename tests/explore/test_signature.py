@@ -8,6 +8,9 @@ import pytest
 
 from kmodel.explore.execution import Execution
 from kmodel.explore.signature import Signature, blanked, shown
+from kmodel.panic import Panic
+from kmodel.point import operation
+from kmodel.shared import Atomic, shared
 from kmodel.sync.mutex import Mutex
 from kmodel.world import World
 
@@ -110,3 +113,44 @@ def test_all_of_a_circle_are_and_those_behind_it_are_not() -> None:
     circle = ("mutex.enter x", "mutex.enter y")
     assert stuck([0, 0, 1, 1], one, other) == circle
     assert stuck([0, 0, 1, 1, 2], one, other, behind) == circle
+
+
+@shared
+class Queue:
+    """Whose guard takes for granted that somebody is queued."""
+
+    queued: Atomic[tuple[int, ...]]
+
+    def __init__(self) -> None:
+        self.queued = (1,)
+
+    @operation(lambda self: self.queued[0] == 1, event="mutex.enter")
+    def turn(self) -> None:
+        pass
+
+    @operation(event="mutex.leave")
+    def empty(self) -> None:
+        self.queued = ()
+
+
+def test_no_guard_is_asked_where_a_run_ended_for_another_reason() -> None:
+    """It may not be made for what is there then."""
+    with World() as world:
+        queue = Queue()
+
+    async def wait() -> None:
+        await queue.turn()
+
+    async def spoil() -> None:
+        await queue.empty()
+        raise Panic("empty")
+
+    world.task("A", wait)
+    world.task("B", spoil)
+    execution = Execution(world)
+    for task in (0, 1, 1):
+        execution.step(task)
+    found = shown(execution)
+    execution.close()
+    assert found is not None
+    assert found.kind == "panic"
