@@ -46,7 +46,8 @@ class Case:
         situation: str | None = None,
     ) -> Case:
         """Load and check everything; ``UsageError`` names what is not there. Without a
-        ``fix`` the kernel does what it did: ``wait``."""
+        ``fix`` the kernel does what it did: ``wait``. Of a ``situation``'s variants it is the
+        first, where ``given`` does not say."""
         if fix is not None and fix not in fixes.names():
             raise settings.UsageError(f"No fix {fix!r}.{settings.did_you_mean(fix, fixes.names())}")
         params: dict[str, Any] = {}
@@ -54,7 +55,7 @@ class Case:
             if situation not in situations.names():
                 hint = settings.did_you_mean(situation, situations.names())
                 raise settings.UsageError(f"No situation {situation!r}.{hint}")
-            params |= situations.load(situation).params
+            params |= situations.load(situation).first()
         with building():
             loaded = story.load(name)
         if situation is not None:
@@ -136,7 +137,7 @@ def _fits(scenario: story.Scenario, situation: str) -> None:
     """``UsageError`` if the situation sets what the scenario does not have."""
     place = situations.load(situation)
     known = {field.name for cls in (scenario.own, KernelParams) for field in attrs.fields(cls)}
-    missing = [name for name in place.params if name not in known]
+    missing = [name for name in place.first() if name not in known]
     if missing and not scenario.bare:
         raise settings.UsageError(
             f"Situation {situation!r} is not for {scenario.name}: it sets {', '.join(missing)}, "

@@ -22,11 +22,13 @@ from kmodel.explore.purity import pure
 from kmodel.explore.schedule import parse
 from kmodel.explore.tree import Divergence
 from kmodel.joint import explore
+from kmodel.param import KernelParams
 from kmodel.sampling import sample
-from kmodel.settings import UsageError
+from kmodel.settings import CANNOT_BE, UsageError
 from kmodel.shown import show, undecided
 from kmodel.verdict import Finding, Verdict
 
+_MACHINE: Final = frozenset(field.name for field in attrs.fields(KernelParams))
 SCHEMA: Final = "kmodel.matrix/1"
 RANDOM_RUNS: Final = 100
 RANDOM_SEED: Final = 0
@@ -99,6 +101,11 @@ def units(chosen: list[str], places: list[str], given: dict[str, Any]) -> list[U
     for situation in loaded:
         others = frozenset[str]().union(*owned.values()) - owned[situation.name]
         here = {key: value for key, value in given.items() if key not in others}
+        for key in [key for key in here if key not in owned[situation.name] | _MACHINE]:
+            if elsewhere := _with(key):
+                del here[key]
+                error = f"{CANNOT_BE}  {key}: no such parameter here; {elsewhere}."
+                wrong.setdefault(error, []).append(situation.name)
         for fix in chosen:
             if situation.cannot(fix) is not None:
                 continue
@@ -110,7 +117,9 @@ def units(chosen: list[str], places: list[str], given: dict[str, Any]) -> list[U
                     continue
                 found.append(unit)
                 try:
-                    unit.case()
+                    case = unit.case()
+                    if here:
+                        case.build()  # boot may have no room for what was given
                 except UsageError as error:
                     wrong.setdefault(str(error), []).append(situation.name)
     if wrong:
@@ -128,6 +137,13 @@ def _all_that_is(wrong: dict[str, list[str]], places: list[str]) -> Iterator[str
 def _own(scenario: str) -> frozenset[str]:
     """The parameters that are the scenario's own."""
     return frozenset(field.name for field in attrs.fields(story.load(scenario).own))
+
+
+def _with(name: str) -> str:
+    """In which situations the scenario has a parameter of that name; nothing if in none."""
+    every = map(situations.load, situations.names())
+    places = [place.name for place in every if name in _own(place.scenario)]
+    return f"there is in {' and '.join(places)}" if places else ""
 
 
 def left_out(chosen: list[str], where: list[str]) -> list[dict[str, str]]:

@@ -11,6 +11,8 @@ import cattrs
 
 from kmodel.param import KernelParams, contradictions
 
+CANNOT_BE: Final = "Parameters that cannot be:\n"
+
 
 class UsageError(ValueError):
     """The user asked for something that is not there or not possible; one paragraph."""
@@ -46,7 +48,7 @@ def structure(
     right = {k: v for k, v in given.items() if k in kernel and not any(_about(k, w) for w in wrong)}
     wrong += contradictions(KernelParams(**right), processes=int(machine))
     if wrong:
-        raise UsageError("Parameters that cannot be:\n  " + "\n  ".join(wrong))
+        raise UsageError(CANNOT_BE + "  " + "\n  ".join(wrong))
     return attrs.asdict(values[0]), values[1]
 
 

@@ -38,8 +38,9 @@ class Parameter:
     text: str = ""
 
 
-def parameter(default: int, low: int, high: int, text: str = "") -> Any:
-    """A whole-number parameter of a scenario, with its range."""
+def parameter(default: Any, low: int = 0, high: int = 1000, text: str = "") -> Any:
+    """A parameter of a scenario, with a line that says what it is; a whole number has a
+    range."""
     return Parameter(default, low, high, text)
 
 

@@ -19,8 +19,10 @@ def file_page(
     sharers: int = parameter(1, 0, 3, "threads that map the file shared"),
     writers: int = parameter(1, 0, 3, "threads that map it private, and write"),
     remaps: int = parameter(0, 0, 2, "times that the shared mapping is unmapped meanwhile"),
-    cut: bool = False,
-    backing: Literal["file", "zero", "broken", "late"] = "file",
+    cut: bool = parameter(False, text="the file is cut short meanwhile"),
+    backing: Literal["file", "zero", "broken", "late"] = parameter(
+        "file", text="a file, fresh memory, a file that cannot be read, a pager that asks to wait"
+    ),
 ) -> None:
     file = m.object(1, backing, "file")
     one, other = m.process("one"), m.process("other")

@@ -21,8 +21,12 @@ SHORT = {
 def fresh_tables(
     m: Machine,
     cpus: int = parameter(2, 1, 4, "CPUs that fault"),
-    other: Literal["none", "stays", "exits"] = "none",
-    short: Literal["addresses", "interrupt-safe addresses", "pages side by side"] = "addresses",
+    other: Literal["none", "stays", "exits"] = parameter(
+        "none", text="another process with tables of its own: none, one that stays, one that exits"
+    ),
+    short: Literal["addresses", "interrupt-safe addresses", "pages side by side"] = parameter(
+        "addresses", text="what must be seen to run short, or the story was not told"
+    ),
 ) -> None:
     space = m.process()
     for cpu in range(cpus):

@@ -20,7 +20,9 @@ def memory_gone(
     cpus: int = parameter(2, 1, 4, "CPUs that fault, each in a process of its own"),
     idle: int = parameter(3, 0, 16, "pages of an idle process that could be paged out"),
     own: int = parameter(0, 0, 16, "pages of its own that each process has already"),
-    touch: Literal["fresh", "swapped"] = "fresh",
+    touch: Literal["fresh", "swapped"] = parameter(
+        "fresh", text="what is touched: a page that never was before, or one that is on swap"
+    ),
 ) -> None:
     for cpu in range(cpus):
         space = m.process(threads=1)

@@ -7,7 +7,7 @@ handler, which tells the hardware of a mapping that is there, holds none.
 
 from typing import Literal
 
-from kmodel import Machine, scenario
+from kmodel import Machine, parameter, scenario
 from kmodel.param import PROT_NONE, PROT_READ
 
 VA = 0x20_0000
@@ -16,8 +16,14 @@ VA = 0x20_0000
 @scenario
 def page_protected(
     m: Machine,
-    prot: Literal["none", "read"] = "none",
-    other: Literal["enter", "exit", "mprotect", "touch"] = "enter",
+    prot: Literal["none", "read"] = parameter(
+        "none", text="what the mappings of the page may be used for after it"
+    ),
+    other: Literal["enter", "exit", "mprotect", "touch"] = parameter(
+        "enter",
+        text="who meets it: another process that maps the page, one that exits or loses the right "
+        "to write, a trap that tells the hardware",
+    ),
 ) -> None:
     m.know_mappings()
     space = m.process(threads=1)

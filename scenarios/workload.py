@@ -5,7 +5,7 @@ they need no file. The one that is here by default strands a request of pool_get
 for requests just when another CPU has them off the queue to serve them.
 """
 
-from kmodel import World, scenario
+from kmodel import World, parameter, scenario
 from kmodel.fuzz import Workload, play
 
 STRANDED = (
@@ -16,5 +16,7 @@ STRANDED = (
 
 
 @scenario
-def workload(world: World, workload: str = STRANDED) -> None:
+def workload(
+    world: World, workload: str = parameter(STRANDED, text="a workload, as one line of JSON")
+) -> None:
     play(world, Workload.read(workload))

@@ -21,7 +21,8 @@ HEAD = """\
 
 Each line is something that the kernel does as far as its sources say (`file revision function`),
 and the test that would fail if the model did otherwise. Made by `python tests/facts.py`;
-`pytest -m fact` runs all of them.
+`pytest -m fact` runs all of them. `python tests/power/opposites.py` makes the model do the opposite
+of many of them, one edit at a time, and says whether their tests notice.
 """
 
 

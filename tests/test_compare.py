@@ -251,6 +251,15 @@ def test_a_parameter_of_one_story_is_left_out_of_the_others() -> None:
         units(["wait"], ["contention", "fragmented"], {"fualts": 2})
 
 
+def test_what_boot_has_no_room_for_is_told_of_every_situation_before_anything_is_searched() -> None:
+    """Each has its own needs."""
+    with pytest.raises(UsageError) as refused:
+        units(["populate"], ["contention", "oom-swap", "kva"], {"npages": 12})
+    first, second = str(refused.value).splitlines()
+    assert first == "In oom-swap: Parameters that cannot be: no page left at boot; raise npages"
+    assert second.startswith("In kva: Parameters that cannot be: no room at boot for a page-table ")
+
+
 def test_what_ended_searches_early_is_told_once_a_reason() -> None:
     """Seconds that a variant happened to have say nothing when the time was common."""
     (one, *_) = cell("wait").variants

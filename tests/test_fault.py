@@ -105,8 +105,11 @@ def test_a_mapping_with_nothing_behind_it_is_efault(write):
     "uvm_fault.c 1.165 uvmfault_promote",
 )
 def test_a_fault_maps_a_zero_filled_page():
-    """One anon with one page is made, and the pmap maps that page."""
+    """One anon with one page is made, and the pmap maps that page, whatever was in it before."""
     m = boot()
+    m.watch_contents()
+    for page in range(m.params.npages):
+        m.kernel.contents.store(page, 7)
     space = m.process()
 
     async def touch():
@@ -116,6 +119,7 @@ def test_a_fault_maps_a_zero_filled_page():
 
     assert alone(m.world, touch) == (0, True)
     assert m.kernel.anons.pool.nout == 1
+    assert m.kernel.contents.value(("page", space.map.amap.lookup(VA // PAGE_SIZE).page)) == 0
 
 
 @fact(

@@ -396,6 +396,18 @@ def test_a_situation_sets_parameters_and_may_be_overruled() -> None:
     assert (case.kernel.npages, case.kernel.swap_pages) == (32, 100)
 
 
+def test_of_a_situations_variants_the_first_is_taken_unless_another_is_set() -> None:
+    """Alone its parameters need not make the situation: with nobody who has tables, addresses
+    do not run out."""
+    assert Case.of("fresh_tables", {}, "wait", "kva").own["other"] == "stays"
+    assert Case.of("fresh_tables", {"other": "exits"}, "wait", "kva").own["other"] == "exits"
+    for name in situations.names():
+        place = situations.load(name)
+        if place.cannot("wait") is None:
+            case = Case.of(place.scenario, {}, "wait", name)
+            assert case.params | place.combinations()[0] == case.params
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -68,14 +68,11 @@ def test_after_munmap_a_fault_is_efault_until_mmap():
     assert alone(m.world, work) == (EFAULT, 0)
 
 
-@fact(
-    "pmap_remove skips populated slots; they stay until pmap_destroy",
-    "pmap.c 1.113 pmap_remove",
-)
 def test_munmap_skips_what_is_only_populated():
-    """A zero descriptor stays until pmap_destroy."""
+    """A zero descriptor of a page that was made stays, though its anon goes."""
     m = boot("populate")
     space = m.process()
+    m.resident(space, VA)
 
     async def work():
         await m.kernel.fix.after_failure(m.kernel, space, VA, ENOMEM)

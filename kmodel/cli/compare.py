@@ -79,12 +79,16 @@ def compare(
         from kmodel.compare import left_out, units
         from kmodel.explore.graph import Limits
         from kmodel.log.whole import STDOUT
-        from kmodel.settings import parse_sets
+        from kmodel.settings import UsageError, parse_sets
 
         _refuse(html, as_json)
         chosen, places = _asked((*fix, *also), where, all_of_them)
         given = {key: value for key, value in sizes.items() if value is not None}
-        work = units(chosen, places, parse_sets(sets) | given)
+        others = parse_sets(sets)
+        if twice := [key for key in given if others.get(key, given[key]) != given[key]]:
+            said = (f"--{key} {given[key]} and --set {key}={others[key]}" for key in twice)
+            raise UsageError(f"{'; '.join(said)}: leave one of them out.")
+        work = units(chosen, places, others | given)
         jobs = max(min(jobs or default_jobs(), len(work)), 1)
         memory = (max_memory << 20) // jobs
         budget = Budget(work, Limits(states=max_states, seconds=max_seconds, memory=memory))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from kmodel.cli.options import as_json, print_json, styled
+
+LONGEST: Final = 40
+"""Characters of a default that are shown."""
 
 
 @click.command("list")
@@ -27,8 +30,9 @@ def list_all(with_params: bool, properties: bool, as_json: bool) -> None:
         print_json({"schema": "kmodel.list/1", **found})
         return
     for title in ("scenarios", "fixes", "situations", "strategies", "searches"):
-        click.echo(styled(title, bold=True))
-        _lines(found[title])
+        placed = title == "situations"
+        click.echo(styled("situations [and their scenarios]" if placed else title, bold=True))
+        _lines(_with_stories(found[title]) if placed else found[title])
     if properties:
         click.echo(
             styled(
@@ -52,10 +56,25 @@ def _lines(rows: dict[str, str]) -> None:
         click.echo(f"  {name:<{width}}  {text}")
 
 
+def _with_stories(summaries: dict[str, str]) -> dict[str, str]:
+    """Each situation with the scenario that plays in it: what ``explore --situation`` is for."""
+    from kmodel import situations
+
+    return {
+        name: f"{summary} [{situations.load(name).scenario}]" for name, summary in summaries.items()
+    }
+
+
 def _describe(param: dict[str, Any]) -> str:
     allowed = " to ".join(map(str, param["range"])) if "range" in param else ""
     allowed = allowed or ", ".join(map(str, param.get("options", ())))
-    return f"{param['text']} ({allowed}; default {param['default']})".strip()
+    default = param["default"]
+    if isinstance(default, bool):
+        allowed, default = "true or false", str(default).lower()
+    elif isinstance(default, str) and len(default) > LONGEST:
+        default = f"{default[:LONGEST]}..."
+    said = [*filter(None, [allowed]), f"default {default}" if default != "" else "default: none"]
+    return f"{param['text']} ({'; '.join(said)})".strip()
 
 
 def _found() -> dict[str, Any]:

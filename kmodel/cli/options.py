@@ -90,10 +90,17 @@ def styled(text: str, **style: Any) -> str:
 
 
 def title(verdict: Verdict) -> str:
-    """``contended_kernel_map, fix wait in contention``."""
+    """``contended_kernel_map, fix wait in contention``. Another story than the situation's own
+    has its parameters, and nothing else of it."""
     fix = f", fix {verdict.fix}" if verdict.fix else ""
-    where = f" in {verdict.situation}" if verdict.situation else ""
-    return f"{verdict.scenario}{fix}{where}"
+    if not verdict.situation:
+        return f"{verdict.scenario}{fix}"
+    from kmodel import situations
+
+    place, own = verdict.situation, situations.load(verdict.situation).scenario
+    if own == verdict.scenario:
+        return f"{own}{fix} in {place}"
+    return f"{verdict.scenario}{fix}, with the parameters of {place} (whose story is {own})"
 
 
 def headline(verdict: Verdict) -> str:

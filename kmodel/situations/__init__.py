@@ -36,6 +36,10 @@ class Situation:
     properties: tuple[str, ...]
     cannot: Callable[[str], str | None]
 
+    def first(self) -> dict[str, Any]:
+        """All that it sets, in its first variant."""
+        return self.params | {name: values[0] for name, values in self.variants.items()}
+
     def combinations(self) -> list[dict[str, Any]]:
         """Every variant of the world, as parameters."""
         names = list(self.variants)

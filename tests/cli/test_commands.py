@@ -490,11 +490,20 @@ def test_compare_checks_only_if_asked(call: Commands) -> None:
 # list
 
 
+def test_another_story_than_a_situations_own_is_not_said_to_be_in_it(call: Commands) -> None:
+    """It has the parameters only: nobody exits in it."""
+    said = call("explore", MAP, "--situation", "teardown", "--set", "cpus=1").out
+    told = f"{MAP}, fix wait, with the parameters of teardown (whose story is exit_meanwhile): "
+    assert said.startswith(told)
+    assert call("explore", MAP, "--situation", "contention").out.startswith(f"{MAP}, fix wait in ")
+
+
 def test_list_names_what_there_is(call: Commands) -> None:
     """Scenarios, fixes, situations, strategies and searches, a line each."""
     out = call("list").out
     for name in (MAP, "wait", "lock-retry", "populate", "contention", "random", "dfs"):
         assert re.search(rf"\n  {name} +\S", out)
+    assert re.search(r"\n  kva +kernel_map's addresses exhausted.* \[fresh_tables\]\n", out)
 
 
 def test_list_names_the_properties_with_a_sentence_each(call: Commands) -> None:
@@ -509,7 +518,11 @@ def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
     machine = {param["name"]: param for param in document["parameters"]["machine"]}
     assert machine["npages"]["range"] == [4, 4096]
     assert machine["lap"]["options"] == ["wakes", "silent", "counts"]
-    assert "CPUs that fault (1 to 6; default 2)" in call("list", "--params").out
+    every = [param for own in document["parameters"]["scenarios"].values() for param in own]
+    assert all(param["text"] for param in (*machine.values(), *every))
+    shown = call("list", "--params").out
+    assert "CPUs that fault (1 to 6; default 2)" in shown
+    assert "nothing is on the page queues (true or false; default false)" in shown
 
 
 # what is not there
@@ -532,7 +545,12 @@ def test_list_as_a_document_has_every_parameter(call: Commands) -> None:
         (["run", MAP, "--situation", "oom"], "made for memory_gone: take that"),
         (["explore", MAP, "--situation", "fragmented"], "it sets short, which"),
         (["compare", "--fix", "wiat"], "Did you mean 'wait'?"),
-        (["compare", "--situation", "oom", "--faults", "2"], "faults: no such parameter"),
+        (["explore", MAP, "--situation", "kva"], "it sets other, which"),
+        (["compare", "--cpus", "2", "--set", "cpus=3"], "--cpus 2 and --set cpus=3: leave one"),
+        (
+            ["compare", "--situation", "oom", "--faults", "2"],
+            "faults: no such parameter here; there is in contention and contention-no-swap.",
+        ),
         (["run", MAP, "--strategy", "chess"], "'chess' is not"),
         (["run", MAP, "--strategy", "pos", "--depth", "2"], "are for --strategy pct"),
         (["explore", MAP, "--search", "best"], "'best' is not"),

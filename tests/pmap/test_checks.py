@@ -156,10 +156,6 @@ def test_waste_is_what_maps_nothing():
 
 
 @breaks("bounded waste")
-@fact(
-    "What populate leaves over stays until pmap_destroy: a descriptor an address, and tables",
-    "pmap.c 1.113 pmap_remove, pmap_destroy",
-)
 def test_a_populate_that_makes_more_than_it_is_asked_for_is_found(monkeypatch):
     """Planted: each link of a last table populates a few of its slots."""
     link = Tables.link

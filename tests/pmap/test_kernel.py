@@ -114,8 +114,14 @@ def test_a_kernel_pmap_that_takes_from_pools_is_found(monkeypatch):
 def test_nothing_locks_the_kernels_pmap():
     """Two CPUs enter addresses of their own in every order; their tables are no race."""
     m, _, kpm = kernel(tlb=True)
-    m.cpu("A", kpm.pmap_kenter_pa, PAGE, 7, True)
-    m.cpu("B", kpm.pmap_kenter_pa, PAGE + PAGE_SIZE, 8, True)
+
+    async def fault(va, page):
+        assert await kpm.pmap_enter(va, page, True, canfail=True) == 0
+        await kpm.pmap_remove(va, va + PAGE_SIZE)
+        await kpm.pmap_kenter_pa(va, page, True)
+
+    m.cpu("A", fault, PAGE, 7)
+    m.cpu("B", fault, PAGE + PAGE_SIZE, 8)
     graph = search(m.world)
     assert graph.violations == []
     assert stuck(graph) == []

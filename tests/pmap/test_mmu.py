@@ -146,7 +146,6 @@ def test_without_the_flush_a_tlb_remembers_it(monkeypatch):
     assert "a TLB remembers" in wrong[0].message
 
 
-@fact("pmap_page_protect flushes what it changes", "pmap.c 1.113 pmap_page_protect")
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ])
 def test_a_page_that_was_protected_is_not_written_through_a_tlb(prot):
     """In every order: a write that meets the page comes before the end of page_protect."""
@@ -163,3 +162,17 @@ def test_a_page_that_was_protected_is_not_written_through_a_tlb(prot):
     assert graph.violations == []
     left = () if prot == PROT_NONE else ((VA, 5, False),)
     assert at_end(graph, lambda: pm.mmu.walk) == {left}
+
+
+@fact("pmap_page_protect flushes what it changes", "pmap.c 1.113 pmap_page_protect")
+@pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ])
+def test_what_a_tlb_knew_before_a_page_was_protected_it_knows_no_more(prot):
+    m, pm = machine(pv_lists=True)
+
+    async def work():
+        await enter(pm, VA, 5)
+        before = await pm.mmu.touch(VA, True)
+        await pm.pools.pmap_page_protect(5, prot)
+        return before, await pm.mmu.touch(VA, True)
+
+    assert alone(m.world, work) == (5, None)

@@ -53,6 +53,10 @@ def test_populated_is_not_mapped():
     assert alone(m.world, ask) == [None, 7, None, None]
 
 
+@fact(
+    "pmap_remove skips populated slots; they stay until pmap_destroy",
+    "pmap.c 1.113 pmap_remove",
+)
 def test_remove_leaves_populated_slots_and_all_tables():
     """Only valid descriptors go; a populated one stays until the pmap is destroyed."""
     m, pm = pmap()
@@ -71,16 +75,21 @@ def test_remove_leaves_populated_slots_and_all_tables():
     "pmap.c 1.113 pmap_enter",
 )
 def test_entering_the_same_mapping_again_changes_nothing():
-    """Same page, same protection: 0 at once, and nothing is taken."""
-    m, pm = pmap()
+    """Same page, same protection: 0 at once, and nothing is taken or let go; with another
+    protection the old descriptor goes first."""
+    for write, said in ((True, []), (False, [{"obj": "p0 pmap", "va": hex(VA)}])):
+        m, pm = pmap()
 
-    async def work():
-        await pm.pmap_enter(VA, 5, True, canfail=True)
-        before = out(pm)
-        await pm.pmap_enter(VA, 5, True, canfail=True)
-        return before == out(pm), pm.resident_count
+        async def work(pm=pm, write=write):
+            await pm.pmap_enter(VA, 5, True, canfail=True)
+            before = out(pm)
+            assert await pm.pmap_enter(VA, 5, write, canfail=True) == 0
+            return before == out(pm), pm.resident_count
 
-    assert alone(m.world, work) == (True, 1)
+        m.cpu("A", work)
+        ended = run(m.world)
+        assert ended.results["A"] == (True, 1)
+        assert ended.named("pmap.remove") == said
 
 
 @fact(
@@ -96,7 +105,15 @@ def test_entering_another_page_replaces_the_mapping():
         await pm.pmap_enter(VA, 6, True, canfail=True)
         return await pm.pmap_extract(VA), out(pm), pm.resident_count
 
-    assert alone(m.world, work) == (6, (3, 1), 1)
+    m.cpu("A", work)
+    ended = run(m.world)
+    assert ended.results["A"] == (6, (3, 1), 1)
+    mapped = ended.named("pmap.enter")
+    assert [one["page"] for one in mapped] == [5, 6]
+    said = [event for _, event, _ in ended.events]
+    between = said[said.index("pmap.enter") + 1 :]
+    steps = [event for event in between if event in ("pmap.remove", "pool.put", "pool.get")]
+    assert steps == ["pmap.remove", "pool.put", "pool.get"]
 
 
 # --- how much is needed -----------------------------------------------------------------
@@ -341,8 +358,11 @@ def test_a_pmap_is_created_with_its_top_table():
         await young.pmap_destroy()
         return born, out(young)
 
+    m.cpu("A", life)
+    ended = run(m.world)
     # the process of this machine has a top table too
-    assert alone(m.world, life) == ((True, (2, 0)), (1, 0))
+    assert ended.results["A"] == ((True, (2, 0)), (1, 0))
+    assert [got["waitok"] for got in ended.named("pool.get")] == [True]
 
 
 def test_a_table_with_slots_in_use_is_not_given_back():

@@ -3,7 +3,7 @@
 import pytest
 from facts import fact
 from pmaps import FAR, NEAR, VA, out, pmap, slot
-from worlds import Steered, alone, at_end, edges, past, search, stuck
+from worlds import Steered, alone, at_end, edges, past, run, search, stuck
 
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.populate import pmap_populate
@@ -64,6 +64,18 @@ def test_without_pr_zero_a_populated_slot_looks_mapped(monkeypatch):
 
     monkeypatch.setattr(PmapPools, "ask_pted", as_it_is)
     assert after_an_exit() == ((5, True), Slot.VALID, True)
+
+
+@fact(
+    "pmap_populate takes the descriptor first, then tables, each with PR_WAITOK",
+    "pmap.c 1.113 pmap_vp_populate",
+)
+@pytest.mark.parametrize(("levels", "tables"), [(3, 2), (4, 3)])
+def test_populate_asks_for_all_with_waitok(levels, tables):
+    m, pm = pmap(levels)
+    m.cpu("A", pmap_populate, pm, VA)
+    got = [(item["obj"], item["waitok"]) for item in run(m.world).named("pool.get")]
+    assert got == [("pted pool", True), *[("vp pool", True)] * tables]
 
 
 @fact(

@@ -66,6 +66,7 @@ def test_protect_passes_over_what_is_not_mapped(prot):
         return slot(pm, VA), slot(pm, NEAR), slot(pm, FAR)
 
     assert alone(m.world, work) == (Slot.POPULATED, Slot.EMPTY, Slot.NO_TABLE)
+    assert pm.wired_count == 0
 
 
 # --- wiring ---------------------------------------------------------------------------------
@@ -101,8 +102,9 @@ def test_entering_the_same_mapping_does_not_change_its_wiring(first):
     async def work():
         await enter(pm, VA, 5, wired=first)
         await enter(pm, VA, 5, wired=not first)
+        return pm.pmap_vp_lookup(VA)[1].wired
 
-    assert alone(m.world, work) is None
+    assert alone(m.world, work) is first
     assert pm.wired_count == first
 
 
@@ -170,6 +172,16 @@ def test_the_list_of_a_page_says_where_it_is_mapped():
 
 
 @fact("The lock order is pm_mtx, then the pv mutex of a page", "pmap.c 1.113 pmap_page_protect")
+def test_who_takes_a_page_away_from_a_pmap_does_not_wait_for_it_with_the_list_locked():
+    """B maps the page again, in the same pmap: it has that locked when it wants the list."""
+    m, pm, _, pv = two()
+    m.cpu("A", setup_and_protect, pm, pv, PROT_NONE)
+    m.cpu("B", enter, pm, NEAR, 5)
+    graph = search(m.world)
+    assert stuck(graph) == []
+    assert graph.violations == []
+
+
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ])
 def test_every_order_of_protecting_a_page_and_entering_it_agrees(prot):
     """Found by search: nobody gets stuck, nothing is lost, and the counts stay exact."""

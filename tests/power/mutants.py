@@ -377,8 +377,8 @@ def applied(mutant: Mutant, package: Path) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def judge(mutant: Mutant) -> Fate:
-    """Run the tests on a copy with that one edit."""
+def judge(mutant: Mutant, chosen: tuple[str, ...] = ()) -> Fate:
+    """Run the tests (or those ``chosen``) on a copy with that one edit."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -388,7 +388,7 @@ def judge(mutant: Mutant) -> Fate:
         environment = os.environ | {"PYTHONPATH": folder}
         try:
             ran = subprocess.run(
-                [*PYTEST, *tests()],
+                [*PYTEST, *(chosen or tests())],
                 cwd=copy,
                 env=environment,
                 capture_output=True,

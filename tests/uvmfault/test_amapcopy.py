@@ -7,6 +7,7 @@ from worlds import Steered, alone, at_end, boot, marks, run, search, stuck
 from kmodel.param import PAGE_SHIFT
 
 VA = 0x20_0000
+ACQUIRE = "lock.acquire"
 REVISIONS = ("1.165", "1.171", "1.173")
 
 
@@ -59,7 +60,9 @@ def test_the_last_user_keeps_the_amap():
         await parent.fault(VA)
 
     before = parent.map.amap
-    alone(m.world, work)
+    m.cpu("A", work)
+    got = [item["obj"] for item in run(m.world).named("pool.get")]
+    assert got.count(amaps(m).name) == 1  # the child's
     assert parent.map.amap is before
     assert not parent.map.entries[0].needs_copy
     assert amaps(m).nout == 1
@@ -95,14 +98,27 @@ def test_1_171_upgrades_and_goes_on():
     "uvm_fault.c 1.171 uvm_fault_check",
 )
 def test_two_threads_that_upgrade_at_once():
-    m, _, child = forked(uvm_fault="1.171")
-    m.cpu("A", child.fault, VA)
-    m.cpu("B", child.fault, VA)
+    def machine():
+        m, _, child = forked(uvm_fault="1.171")
+        m.cpu("A", child.fault, VA)
+        m.cpu("B", child.fault, VA)
+        return m
+
+    m = machine()
     graph = search(m.finish())
     assert stuck(graph) == []
     assert [wrong for wrong in graph.violations if wrong.judged] == []
     assert "an upgrade of the map's lock was refused" in marks(graph)
     assert at_end(graph, lambda: amaps(m).nout) == {1}
+    with Steered(machine().world) as steered:
+        steered.until("A", "lock.upgrade")
+        steered.until("B", "lock.upgrade")
+        steered.step("A")
+        seen = len(steered.events)
+        steered.until("A", "lock.acquire")
+        steered.go("B", "A")
+        again = [f for who, event, f in steered.events[seen:] if (who, event) == ("A", ACQUIRE)]
+    assert (again[0]["obj"], again[0]["write"]) == ("child vm_map", True)
 
 
 @fact(

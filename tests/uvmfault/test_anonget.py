@@ -121,6 +121,27 @@ def test_a_page_unmapped_while_it_is_read_in_is_freed_and_the_fault_starts_again
 
 
 @fact(
+    "A relock after the I/O fails if any writer has had the map, whatever it did there",
+    "uvm_fault.c 1.165 uvmfault_relock",
+)
+def test_a_writer_of_the_map_during_the_io_costs_a_restart():
+    """It unmaps nothing, and the page is there: the fault starts again all the same, once."""
+    m, space = swapped()
+
+    async def write_lock():
+        await space.map.vm_map_lock()
+        await space.map.lock.exit()
+
+    m.cpu("A", space.fault, VA)
+    m.cpu("W", write_lock)
+    with Steered(m.world) as steered:
+        steered.until("A", "swap.read")
+        steered.go("W", "A")
+        said = [event for _, event, _ in steered.events]
+    assert (said.count("fault.restart"), said.count("swap.read")) == (1, 1)
+
+
+@fact(
     "A page that cannot be read from swap ends the fault with EACCES, and the process gets SIGSEGV",
     "uvm_fault.c 1.165 uvmfault_anonget, trap.c 1.54",
 )

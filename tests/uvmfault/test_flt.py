@@ -100,8 +100,7 @@ def test_page_queues_under_a_shared_lock_are_refused():
 
 
 @fact(
-    "A wiring fault takes the access from the mapping, maps no neighbours, locks for writing, and "
-    "takes the page off the queues",
+    "A wiring fault maps no neighbours, locks for writing, and takes the page off the queues",
     "uvm_fault.c 1.165 uvm_fault_check, uvm_fault_upper",
 )
 def test_a_wired_page_is_written_to_and_stays_off_the_queues():
@@ -115,6 +114,22 @@ def test_a_wired_page_is_written_to_and_stays_off_the_queues():
     assert (anon.wired, anon.queued) == (True, False)
     assert len(found.named("pmap.enter")) == 1
     assert space.pmap.wired_count == 1
+
+
+@fact(
+    "The access of a wiring fault is all that the mapping allows: a private page of an object is "
+    "copied though nobody writes to it",
+    "uvm_fault.c 1.165 uvm_fault_check",
+)
+def test_wiring_takes_the_access_from_the_mapping():
+    m = boot()
+    space, uobj = m.process(), m.object(1)
+    m.map_object(space, VA, uobj, private=True)
+    m.cached(uobj, 0)
+    alone(m.world, space.mlock, VA)
+    page, writable = space.pmap.pmap_vp_lookup(VA)[1].pte
+    assert writable
+    assert page == space.map.entries[1].amap.lookup(VA >> PAGE_SHIFT).page != uobj.memq[0].page
 
 
 @fact(

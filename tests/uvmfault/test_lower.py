@@ -189,6 +189,23 @@ def test_a_private_read_maps_the_objects_page_read_only():
 
 
 @fact(
+    "So does one of a mapping that has an amap of its own, for another page: only COW takes the "
+    "right away then",
+    "uvm_fault.c 1.165 uvm_fault_lower",
+)
+def test_a_private_read_beside_a_copy_is_read_only_too():
+    m, space, uobj = mapping(private=True)
+
+    async def work():
+        await space.fault(VA + PAGE_SIZE)
+        await space.load(VA)
+
+    alone(m.world, work)
+    assert not space.map.entries[1].needs_copy
+    assert pte(space) == (uobj.memq[0].page, False)
+
+
+@fact(
     "An object's page that was released while a fault fetched it is freed by that fault, which "
     "restarts",
     "uvm_fault.c 1.165 uvm_fault_lower_io",
@@ -203,6 +220,7 @@ def test_a_page_released_meanwhile_is_freed_and_the_fault_starts_again():
     assert "an object's page was released while busy" in marks(graph)
     assert "an object's page came too late for its fault" in marks(graph)
     assert at_end(graph, lambda: quiet(uobj)) == {True}
+    assert at_end(graph, lambda: any(page.released for _, page in uobj.memq.used)) == {False}
 
 
 @fact(

@@ -37,6 +37,24 @@ def test_neighbours_are_mapped_ahead(neighbours, want):
     assert mapped(space, VA) == [True]
 
 
+@fact(
+    "A neighbour that is mapped already, or whose page is busy, is left alone",
+    "uvm_fault.c 1.165 uvm_fault_upper_lookup",
+)
+def test_neighbours_that_are_mapped_or_busy_are_left_alone():
+    """Also one that is mapped read-only, and could be written to."""
+    m, space = touched(VA, AFTER)
+    m.resident(space, BEFORE, mapped=True)
+    amap, before = space.map.amap, space.pmap.pmap_vp_lookup(BEFORE)[1]
+    before.pte = (before.pte[0], False)
+    amap.anons.put(amap.lookup(AFTER >> PAGE_SHIFT)._replace(busy=True))
+    m.cpu("A", space.fault, VA)
+    found = run(m.world)
+    assert [one["va"] for one in found.named("pmap.enter")] == [hex(VA)]
+    assert mapped(space, BEFORE, AFTER) == [True, False]
+    assert not before.pte[1]
+
+
 def test_neighbours_without_a_page_are_left_alone():
     """None was touched: only the faulting page gets an anon."""
     m, space = touched()
@@ -71,6 +89,26 @@ def test_an_objects_neighbours(private):
     alone(m.world, space.fault, VA, False)
     assert mapped(space, BEFORE, VA, AFTER) == [True] * 3
     assert space.pmap.pmap_vp_lookup(BEFORE)[1].pte == (uobj.memq[0].page, not private)
+
+
+@fact(
+    "A neighbour in an object is read-only also where the mapping has an amap of its own already",
+    "uvm_fault.c 1.165 uvm_fault_lower_lookup",
+)
+def test_an_objects_neighbour_beside_a_copy_is_read_only():
+    """Nothing but copy-on-write takes the right away then: the mapping needs no copy any more."""
+    m = boot(neighbours=1)
+    space, uobj = m.process(), m.object(3)
+    m.map_object(space, BEFORE, uobj, private=True)
+    for index in range(3):
+        m.cached(uobj, index)
+
+    async def write_then_read():
+        await space.fault(BEFORE)
+        await space.fault(VA, False)
+
+    alone(m.world, write_then_read)
+    assert space.pmap.pmap_vp_lookup(AFTER)[1].pte == (uobj.memq[2].page, False)
 
 
 def test_the_window_ends_with_the_mapping():
@@ -176,3 +214,7 @@ def test_the_first_touch_of_a_neighbour_needs_no_fault():
     found = run(m.world)
     assert [fields["va"] for fields in found.named("fault.begin")] == [hex(VA)]
     assert mapped(space, AFTER) == [True]
+    told = [fields["va"] for fields in found.named("mmu.write")]
+    assert told == [hex(VA), hex(AFTER)]  # the second by its first touch
+    said = [event for _, event, _ in found.events]
+    assert said.index("fault.end") < len(said) - 1 - said[::-1].index("mmu.write")

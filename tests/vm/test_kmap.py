@@ -236,7 +236,7 @@ async def pause_once():
 
 
 def tried_while_held(spins, write):
-    """Does B get the lock in some order, if A lets go of it while B spins?"""
+    """Does B get the lock, if A lets go of it while B spins; and how often has it looked?"""
     m = boot(rwlock_spins=spins)
     kmap = map_of(m)[0]
     with m.world:
@@ -260,7 +260,8 @@ def tried_while_held(spins, write):
         while not write and steered.about_to("B") != "ended":
             steered.step("B")
         steered.go("A", "B")
-    return got.value
+        tries = [event for who, event, _ in steered.events if (who, event) == ("B", "lock.try")]
+    return got.value, len(tries)
 
 
 @fact(
@@ -268,10 +269,11 @@ def tried_while_held(spins, write):
     "kern_rwlock.c 1.50, 1.58 rw_enter",
 )
 @pytest.mark.parametrize(
-    ("spins", "write", "got"), [(0, True, False), (1, True, True), (1, False, False)]
+    ("spins", "write", "got", "tries"),
+    [(0, True, False, 1), (1, True, True, 2), (1, False, False, 1)],
 )
-def test_a_try_that_spins_waits_for_a_writer_and_not_for_readers(spins, write, got):
-    assert tried_while_held(spins, write) is got
+def test_a_try_that_spins_waits_for_a_writer_and_not_for_readers(spins, write, got, tries):
+    assert tried_while_held(spins, write) == (got, tries)
 
 
 def test_spinning_is_no_way_out():

@@ -45,12 +45,14 @@ def test_the_thread_is_woken_below_lowat(left, woken):
     "An empty stock fails NOWAIT and puts WAITOK to sleep, and neither wakes the thread",
     "uvm_km.c 1.157 km_alloc",
 )
-def test_who_gets_nothing_wakes_nobody():
+@pytest.mark.parametrize("waitok", [False, True])
+def test_who_gets_nothing_wakes_nobody(waitok):
     m, km = stock_of(0)
-    m.cpu("A", take, km)
+    m.cpu("A", take, km, 1, waitok)
     graph = search(m.world)
     assert [edge.target.name for edge in edges(graph) if edge.event == "chan.wakeup"] == []
-    assert at_end(graph, lambda: km.kmpages.free) == {0}
+    assert at_end(graph, lambda: km.kmpages.free) == (set() if waitok else {0})
+    assert bool(stuck(graph)) is waitok
 
 
 def test_a_sleeper_gets_what_the_thread_brings():

@@ -146,7 +146,7 @@ def test_without_magazines_it_is_the_page_allocator():
 
 
 @fact(
-    "The page daemon drains the page cache of the CPU that it runs on, and no other",
+    "A drain empties the page cache of the CPU that it runs on, and no other",
     "uvm_pmemrange.c 1.77 uvm_pmr_cache_drain",
 )
 def test_a_drain_empties_only_the_cache_of_its_own_cpu():

@@ -8,6 +8,7 @@ from worlds import (
     alone,
     at_end,
     boot,
+    edges,
     everywhere,
     look,
     marks,
@@ -366,6 +367,7 @@ def test_a_page_made_by_one_get_serves_no_other():
         look(graph, number, lambda: (len(pool.free), len(pool.requests))) for number in stuck(graph)
     }
     assert asleep == {(1, 1)}
+    assert {edge.task for edge in edges(graph) if edge.event == "pool.requests"} == {"B"}
 
 
 @fact(

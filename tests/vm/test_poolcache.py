@@ -1,9 +1,12 @@
 """Per-CPU caches of a pool: two lists a CPU, full ones in a depot."""
 
 from facts import fact
-from worlds import Steered, alone, at_end, boot, edges, look, search, stuck
+from worlds import Steered, alone, at_end, boot, edges, look, run, search, stuck
 
+from kmodel.param import PAGE_SIZE
+from kmodel.point import pause
 from kmodel.sync.mutex import IPL_VM
+from kmodel.vm.pool import Pool
 
 
 def pool_of(size=1, **params):
@@ -42,11 +45,49 @@ def test_what_is_put_stays_on_this_cpu():
     "subr_pool.c 1.242 pool_cache_put",
 )
 def test_full_lists_go_to_the_depot_and_come_back_from_it():
-    """Three items through lists of one: active, previous, depot."""
+    """Three items through lists of one: active, previous, depot, which has what came first."""
     m, pool = pool_of()
-    alone(m.world, borrow, pool, 3)
-    assert len(pool.cache.depot) == 1
-    assert pool.cache.held() == 3
+    first = []
+
+    async def three():
+        items = [await pool.get(False) for _ in range(3)]
+        first.extend(items)
+        for item in items:
+            await pool.put(item)
+
+    m.cpu("A", three)
+    run(m.world)
+    assert pool.cache.depot == ((first[0],),)
+    assert pool.cache.lists[0] == ((first[2],), (first[1],))
+
+
+@fact(
+    "An item that is put back while a request is seen to wait goes past the cache, to the pool",
+    "subr_pool.c 1.242 pool_put",
+)
+def test_who_waits_is_served_past_the_cache():
+    """W is at the hard limit, and gets the item that A puts back."""
+    m, _ = pool_of()
+    with m.world:
+        pool = Pool("limited", m.kernel.km.single(4), IPL_VM, PAGE_SIZE // 4, hardlimit=1, cached=1)
+
+    async def keep():
+        item = await pool.get(False)
+        await pause()
+        await pool.put(item)
+
+    async def wait():
+        return await pool.get(True)
+
+    m.cpu("A", keep)
+    m.cpu("W", wait)
+    with Steered(m.world) as steered:
+        steered.until("A", "task.pause")
+        steered.go("W")
+        assert steered.about_to("W") == "chan.woken"
+        steered.go("A", "W")
+        assert steered.about_to("W") == "ended"
+    assert pool.cache.held() == 0
 
 
 @fact(

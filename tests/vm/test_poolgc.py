@@ -3,7 +3,7 @@
 import pytest
 from facts import fact
 from stories import judged
-from worlds import Steered, alone, at_end, boot, everywhere, search, stuck
+from worlds import Steered, alone, at_end, boot, everywhere, run, search, stuck
 
 from kmodel.point import pause
 from kmodel.shared import shared
@@ -24,11 +24,13 @@ class Pages:
     """Pages of two items each, by number, which come and go."""
 
     out: tuple[int, ...]
+    asked: tuple[bool, ...]  # with WAITOK?
 
     def __init__(self) -> None:
-        self.out = ()
+        self.out, self.asked = (), ()
 
     async def alloc(self, waitok: bool) -> tuple[int, ...] | Cause:
+        self.asked = (*self.asked, waitok)
         await pause()
         number = next(n for n in range(8) if n not in self.out)
         self.out = (*self.out, number)
@@ -119,9 +121,9 @@ def test_low_water_is_filled_once_and_never_again():
         filled = len(pool.free)
         for _ in range(4):
             await pool.get(False)
-        return filled, len(pool.free), pool.idle.least
+        return filled, len(pool.free), pool.idle.least, pool.allocator.asked
 
-    assert alone(world, story) == (4, 0, 2)
+    assert alone(world, story) == (4, 0, 2, (False, False))
 
 
 # --- per-CPU caches -----------------------------------------------------------------------
@@ -154,7 +156,7 @@ def test_an_old_list_of_the_depot_is_the_pools_again(seconds, depot, free):
 
 
 @fact(
-    "Neither pool_gc_pages nor pool_cache_gc calls pool_wakeup",
+    "pool_cache_gc hands items back to the pool and does not call pool_wakeup",
     "subr_pool.c 1.242 pool_cache_gc",
 )
 def test_what_the_collector_brings_back_wakes_nobody():
@@ -184,6 +186,27 @@ def test_what_the_collector_brings_back_wakes_nobody():
         steered.go("A", "W")
         assert steered.about_to("W") == "chan.woken"
     assert len(pool.free) == 1
+
+
+@fact(
+    "pool_gc_pages frees a page without a look at the pool's requests",
+    "subr_pool.c 1.242 pool_gc_pages",
+)
+def test_who_waits_is_not_looked_at_when_a_page_goes():
+    """What could be made of the room that it leaves is nobody's affair."""
+    world, pool, clock = recycling(most=8)
+
+    async def idle():
+        await fill(pool, 1)
+        await clock.tick(9)
+        await gc_pages(pool)
+
+    world.task("A", idle)
+    said = [event for _, event, _ in run(world).events]
+    after = said[said.index("time.pass") :]
+    assert "pool.page" in after
+    assert "pool.requests" in said
+    assert "pool.requests" not in after
 
 
 # --- a machine ------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Swap: when it is full, and what a page on its way there takes."""
 
 import pytest
-from facts import fact
 from worlds import Steered, alone, at_end, search
 
 from kmodel.param import KernelParams
@@ -34,12 +33,8 @@ def test_swap_is_full_at_99_percent_in_whole_numbers(pages, used, full):
     assert alone(world, device.uvm_swapisfull) is full
 
 
-@fact(
-    "With swap full the daemon leaves dirty pages where they are",
-    "uvm_pdaemon.c 1.137",
-)
 def test_a_full_swap_gives_no_slot():
-    """Dirty pages stay where they are then."""
+    """Though one is free: who would write a page out leaves it where it is."""
     world, device = swap(used=99)
     assert alone(world, doing(device.uvm_swap_alloc)) is False
     assert device.free == 1
