@@ -115,9 +115,15 @@ class Cell:
                 "properties": _short(judged.properties),
                 "asleep": [one.document() for one in judged.asleep],
             }
+            | _searched(judged.searched)
             for judged in self.variants
         ]
         return found
+
+
+def _searched(other: Unit | None) -> dict[str, Any]:
+    """Whose search it was, where nothing that was asked tells that unit from this one."""
+    return {} if other is None else {"searched": {"fix": other.fix, "variant": other.variant}}
 
 
 def stops(variants: Iterable[Judged]) -> list[tuple[str, int]]:

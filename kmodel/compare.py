@@ -62,7 +62,7 @@ class Unit:
 class Judged:
     """A unit's verdict, and one verdict for each property of the situation, from a search
     of up to ``states`` states. ``asked`` is all that they depend on, ``asleep`` who sleeps
-    where in it."""
+    where in it; ``searched`` is the unit whose search it was, if not this one's."""
 
     unit: Unit
     verdict: Verdict
@@ -70,6 +70,7 @@ class Judged:
     states: int
     asked: Asked
     asleep: tuple[Asleep, ...] = ()
+    searched: Unit | None = None
 
     @property
     def complete(self) -> bool:
@@ -169,6 +170,7 @@ def judge(unit: Unit, limits: Limits) -> Judged:
         if judged.graph.complete:
             counts["random"] = sample(judged.found, RANDOM_SEED, RANDOM_RUNS)
         sleeping = asleep(judged.graph)
+        asked.searched(judged.graph)
     verdict = attrs.evolve(verdict, counts=counts)
     return Judged(unit, verdict, each, limits.states, asked, sleeping)
 
@@ -207,7 +209,13 @@ def adopt(unit: Unit, judged: Judged) -> Judged:
 
     with pure():
         properties = {name: moved(verdict) for name, verdict in judged.properties.items()}
-        return attrs.evolve(judged, unit=unit, verdict=moved(judged.verdict), properties=properties)
+        return attrs.evolve(
+            judged,
+            unit=unit,
+            verdict=moved(judged.verdict),
+            properties=properties,
+            searched=judged.searched or judged.unit,
+        )
 
 
 def not_begun(unit: Unit) -> Judged:

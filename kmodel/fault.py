@@ -21,7 +21,7 @@ from kmodel.pmap.pte import check_address
 from kmodel.point import Loop, operation, procedure
 from kmodel.shared import Atomic, Hidden, shared
 from kmodel.table import oracle
-from kmodel.uvmfault import neighbours
+from kmodel.uvmfault import centre, neighbours
 from kmodel.uvmfault.amapcopy import clear_needs_copy
 from kmodel.uvmfault.flt import (
     EACCES,
@@ -29,7 +29,9 @@ from kmodel.uvmfault.flt import (
     ERESTART_EARLY,
     ERESTART_LOWER,
     ERESTART_UPPER,
+    End,
     Flt,
+    Found,
     exclusive,
 )
 from kmodel.uvmfault.lower import uvm_fault_lower
@@ -204,7 +206,8 @@ async def uvm_fault(space: Space, va: int, write: bool, wire: bool = False) -> i
     loop = Loop()
     while True:
         loop.head(narrow, upper, lower)
-        error = await _once(space, va, write, wire, (narrow, upper, lower))
+        end = await _once(space, va, write, wire, (narrow, upper, lower))
+        error = end if isinstance(end, int) else await centre.after(space, va, end)
         if error >= 0:
             if fix.at_end is not None:
                 await fix.at_end(space.kernel, space, va)
@@ -219,8 +222,17 @@ async def uvm_fault(space: Space, va: int, write: bool, wire: bool = False) -> i
 @procedure
 async def _once(
     space: Space, va: int, write: bool, wire: bool, how: tuple[bool, bool, bool]
-) -> int:
-    """One pass: uvm_fault_check, neighbours, then upper or lower case."""
+) -> End:
+    """One pass: the page is found, or made, and mapped."""
+    found = await _find(space, va, write, wire, how)
+    return found if isinstance(found, int) else await centre.enter(found)
+
+
+@procedure
+async def _find(
+    space: Space, va: int, write: bool, wire: bool, how: tuple[bool, bool, bool]
+) -> int | Found:
+    """uvm_fault_check, neighbours, then upper or lower case. Without a page nothing is held."""
     flt = await _check(space, va, write, wire, how)
     if isinstance(flt, int):
         return flt

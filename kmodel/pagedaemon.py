@@ -66,25 +66,47 @@ class PageDaemon:
                 await mem.pagedaemon.msleep(mem.fpageqlock)
             if self.takes:
                 self.at_work = True
-            asked, shortage = self._wanted()
-            await mem.fpageqlock.leave()
-            say("daemon.lap", shortage=shortage)
-            short = asked or shortage > 0
-            if not short:
-                mem.laps.again()
-            if await self._ends_early(short):
-                mark("a page-daemon lap without shortage woke nobody")
-                continue
-            if self.kernel.p.buffers:
-                least = 128 if self.kernel.p.lap == "counts" else 16
-                await mem.bufbackoff(2 * max(shortage, least))
-            await self.kernel.km.cache.drain()
-            await self._scan(shortage)
-            await mem.fpageqlock.enter()
-            if mem.paging == 0 or mem.nfree() > mem.reserve_kernel:
-                await mem.uvmexp_free.wakeup()
-            await mem.finish_pma()
-            await mem.fpageqlock.leave()
+            shortage = await self._begin_lap()
+            if shortage is not None:
+                await self._scan(loop, shortage)
+                await self._end_lap()
+
+    @procedure
+    async def _begin_lap(self) -> int | None:
+        """A lap up to where it looks through the pages, and how many are missing; ``None`` if it
+        does not come to that. Held on entry: fpageqlock; not after."""
+        mem = self.kernel.physmem
+        asked, shortage = self._wanted()
+        await mem.fpageqlock.leave()
+        say("daemon.lap", shortage=shortage)
+        short = asked or shortage > 0
+        if not short:
+            mem.laps.again()
+        if await self._ends_early(short):
+            mark("a page-daemon lap without shortage woke nobody")
+            return None
+        if self.kernel.p.buffers:
+            least = 128 if self.kernel.p.lap == "counts" else 16
+            await mem.bufbackoff(2 * max(shortage, least))
+        await self.kernel.km.cache.drain()
+        return shortage
+
+    @procedure
+    async def _end_lap(self) -> None:
+        """Wake who waits for memory, if there is any, and be done with a request. Held:
+        nothing."""
+        mem = self.kernel.physmem
+        await mem.fpageqlock.enter()
+        if self._frees():
+            await mem.uvmexp_free.wakeup()
+        await mem.finish_pma()
+        await mem.fpageqlock.leave()
+
+    @procedure
+    def _frees(self) -> bool:
+        """Is nothing on its way out, or something free for the kernel? Held: fpageqlock."""
+        mem = self.kernel.physmem
+        return mem.paging == 0 or mem.nfree() > mem.reserve_kernel
 
     @procedure
     def _may_sleep(self) -> bool:
@@ -112,29 +134,45 @@ class PageDaemon:
             short = await self.kernel.fix.daemon_step(self.kernel) or short
         return not short and self.kernel.p.lap == "silent"
 
-    @procedure
-    async def _scan(self, shortage: int) -> None:
+    async def _scan(self, loop: Loop, shortage: int) -> None:
         """uvmpd_scan: begin to write out so many pages. The lock of a page's owner is only
-        tried (uvmpd_trylockowner); who holds it keeps its pages. Held: nothing."""
-        for anons in self.owners:
+        tried (uvmpd_trylockowner); who holds it keeps its pages. ``loop`` is that of the laps:
+        of this one no more is remembered than how far it has come. Held: nothing."""
+        for number, anons in enumerate(self.owners):
             if shortage <= 0:
-                return
+                break
+            loop.head(number, shortage)
             if not await anons.lock.enter_try(True):
                 mark("the page daemon passed over pages whose owner was locked")
                 continue
-            for _, anon in anons.members.used:
-                if shortage > 0 and anon.queued and not anon.busy and anon.page is not None:
-                    if not await self.kernel.swap.uvm_swap_alloc():
-                        mark("the page daemon found no room on swap")
-                        break
-                    await self._pageout(anons, anon)
-                    shortage -= 1
+            address = _next_queued(anons, -1)
+            while shortage > 0 and address >= 0:
+                loop.head(number, shortage, address)
+                if not await self.kernel.swap.uvm_swap_alloc():
+                    mark("the page daemon found no room on swap")
+                    break
+                await self._pageout(anons, address)
+                shortage, address = shortage - 1, _next_queued(anons, address)
+            loop.head(number, shortage, "done")
             await anons.lock.exit()
+        loop.head("looked through")
 
     @procedure
-    async def _pageout(self, anons: Anons, anon: Anon) -> None:
-        """Unmap a page, mark it busy, begin to write it. Held: its owner's lock, write."""
-        mem, places = self.kernel.physmem, anons.places(anon)
+    async def _pageout(self, anons: Anons, address: int) -> None:
+        """Take the page of the anon at ``address`` off the queues, begin to write it. Held: its
+        owner's lock, write."""
+        mem = self.kernel.physmem
+        await self._unmap(anons, address)
+        await mem.page_out(1)
+        self._say_out(anons, address)
+        await self.kernel.swap.uvm_swap_put(anons, address)
+
+    @procedure
+    async def _unmap(self, anons: Anons, address: int) -> None:
+        """Unmap a page and mark it busy. Held: its owner's lock, write."""
+        anon = anons.members[address]
+        assert anon is not None
+        places = anons.places(anon)
         if self.kernel.pmap_pools.pv is not None:
             assert anon.page is not None
             await self.kernel.pmap_pools.pmap_page_protect(anon.page, PROT_NONE)
@@ -143,41 +181,60 @@ class PageDaemon:
                 for va in places if anons in owners else ():
                     await pmap.pmap_remove(va, va + PAGE_SIZE)
         anons.put(anon._replace(busy=True, queued=False))
-        await mem.fpageqlock.enter()
-        mem.paging += 1
-        await mem.fpageqlock.leave()
-        say("page.out", obj=anons.name, va=hex(places[0]), page=anon.page)
-        await self.kernel.swap.uvm_swap_put(anons, anon.address)
+
+    @procedure
+    def _say_out(self, anons: Anons, address: int) -> None:
+        """Held: its owner's lock, write."""
+        anon = anons.members[address]
+        assert anon is not None
+        (va, *_) = anons.places(anon)
+        say("page.out", obj=anons.name, va=hex(va), page=anon.page)
 
     async def uvm_aiodone_daemon(self) -> None:
         """Ends each write to swap: the page is free, and who waits for it or for memory is
         woken. An anon that was freed meanwhile goes too."""
-        kernel, loop = self.kernel, Loop()
+        loop = Loop()
         while True:
             loop.head()
-            anons, address = await kernel.swap.written()
-            await anons.lock.enter(True)
-            await self._unbusy(anons, address)
+            anons = await self._write_ended()
             await anons.busy_pages.wakeup()
             await anons.lock.exit()
 
     @procedure
-    async def _unbusy(self, anons: Anons, address: int) -> None:
-        """The page of the anon at ``address`` is written: free it. Held: its owner's lock."""
-        kernel = self.kernel
-        written = anons.members[address]
-        assert written is not None
-        assert written.page is not None
-        on_swap = written._replace(page=None, busy=False)
-        anons.members[address] = on_swap if written.ref else None
-        kernel.contents.swap_out(written.page, address)
-        mem = kernel.physmem
-        await mem.fpageqlock.enter()
-        mem.paging -= 1
-        await mem.fpageqlock.leave()
-        await mem.freepages((written.page,))
-        if not written.ref:
-            await kernel.anons.uvm_anfree(on_swap, kernel.physmem, kernel.swap)
+    async def _write_ended(self) -> Anons:
+        """Wait until a page has been written, and free it; whose it was. Held after: its owner's
+        lock, write."""
+        owner, address = await self.kernel.swap.written()
+        anons: Anons = owner
+        await anons.lock.enter(True)
+        page, gone = self._unbusy(anons, address)
+        mem = self.kernel.physmem
+        await mem.page_out(-1)
+        await mem.freepages((page,))
+        if gone:
+            await self.kernel.anons.uvm_anfree(Anon(address, None), mem, self.kernel.swap)
+        return anons
+
+    @procedure
+    def _unbusy(self, anons: Anons, address: int) -> tuple[int, bool]:
+        """The anon at ``address`` is on swap alone: the page that it had, and whether it is gone
+        itself, as it was freed meanwhile. Held: its owner's lock, write."""
+        anon = anons.members[address]
+        assert anon is not None
+        assert anon.page is not None
+        anons.members[address] = anon._replace(page=None, busy=False) if anon.ref else None
+        self.kernel.contents.swap_out(anon.page, address)
+        return anon.page, not anon.ref
+
+
+@procedure
+def _next_queued(anons: Anons, after: int) -> int:
+    """The address of the next anon that has a page on the queues; -1 if there is none. Held:
+    the lock of ``anons``."""
+    for address, anon in anons.members.used:
+        if address > after and anon.queued and not anon.busy and anon.page is not None:
+            return address
+    return -1
 
 
 def _owners(space: Space) -> tuple[Anons, ...]:

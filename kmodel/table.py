@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from kmodel import point
-from kmodel.point import RUN, Task, curtask
+from kmodel.point import RUN, Task, curtask, procedure
 from kmodel.recorder import Recorder, SharedStateError
 from kmodel.shared import Hidden, register, shared
 
@@ -68,7 +68,8 @@ class Sparse(Generic[T]):
     """A table of which few cells are in use: one location, kept sorted by index.
 
     For tables of hundreds of cells that one lock protects as a whole, such as a
-    page-table page: a location a cell would only lengthen every state.
+    page-table page: a location a cell would only lengthen every state. Who reads or sets one
+    cell learns nothing of the others.
     """
 
     used: tuple[tuple[int, T], ...]
@@ -76,12 +77,14 @@ class Sparse(Generic[T]):
     def __init__(self) -> None:
         self.used = ()
 
+    @procedure
     def __getitem__(self, index: int) -> T | None:
         for at, value in self.used:
             if at == index:
                 return value
         return None
 
+    @procedure
     def __setitem__(self, index: int, value: T | None) -> None:
         rest = [cell for cell in self.used if cell[0] != index]
         if value is not None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 import pytest
+from worlds import search
 
 from kmodel import fixes, story
 from kmodel.asked import Asked
 from kmodel.case import Case
 from kmodel.param import KernelParams
+from kmodel.shared import shared
+from kmodel.sync.rwlock import POLICIES, RwLock, rwlock
+from kmodel.world import World
 
 
 def test_the_answers_are_those_of_the_thing_itself() -> None:
@@ -40,6 +46,41 @@ def test_who_would_have_answered_the_same_may_differ_in_all_else() -> None:
     assert asked.would_be(attrs.evolve(kernel, lap="silent"), fixes.load("populate"))
     assert not asked.would_be(attrs.evolve(kernel, npages=65), fix)
     assert not asked.would_be(kernel, fixes.load("reserve"))
+
+
+@shared
+class Held:
+    """A lock, and so many threads that come for it."""
+
+    lock: Final[RwLock]
+
+    def __init__(self, policy: str) -> None:
+        self.lock = rwlock("it", policy)
+
+    async def use(self, write: bool) -> None:
+        await self.lock.enter(write)
+        await self.lock.exit()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("modes", "shows"),
+    [("r", False), ("w", False), ("rrr", False), ("ww", False), ("wr", True), ("www", True)],
+)
+def test_a_policy_shows_where_two_sleep_or_readers_meet_a_sleeping_writer(
+    policy: str, modes: str, shows: bool
+) -> None:
+    """Only then may one wake, or let in, whom the other would not. Hand-off always shows."""
+    with World() as world:
+        held = Held(policy)
+    for name, mode in zip("ABC", modes):
+        world.task(name, held.use, mode == "w")
+    asked = Asked({"rwlock": policy})
+    asked.searched(search(world))
+    assert bool(asked.policies) is not (shows or policy == "hand-off")
+    for other in POLICIES:
+        alike = other == policy or other in asked.policies
+        assert asked.would_be(KernelParams(rwlock=other), fixes.load("wait")) is alike
 
 
 def test_a_world_is_heard_from_the_moment_it_is_built() -> None:

@@ -216,7 +216,23 @@ def test_what_is_taken_over_is_what_a_search_would_have_found() -> None:
     assert first.asked.would_be(*kernel_of(other))
     assert plain(adopt(other, first)) == plain(judge(other, Limits()))
     assert adopt(other, first).verdict.replay != first.verdict.replay
-    assert not first.asked.would_be(*kernel_of(todo[1])), "locks ask for their policy"
+    kernel, fix = kernel_of(other)
+    assert not first.asked.would_be(attrs.evolve(kernel, rwlock="hand-off"), fix)
+
+
+def test_a_policy_that_no_lock_shows_may_be_the_other() -> None:
+    """While one thread at a time sleeps for a lock, and all of them want to write, both
+    policies let in and wake the same. It is said whose search it was."""
+    one, other = (unit for unit in work("wait") if unit.variant["lap"] == "silent")
+    first, second = judge(one, Limits()), judge(other, Limits())
+    assert first.asked.policies == second.asked.policies == ("wake-all", "wake-one-writer")
+    assert first.asked.would_be(*kernel_of(other))
+    taken = adopt(other, first)
+    assert plain(taken) == plain(second)
+    assert taken.asleep == second.asleep
+    assert taken.searched == one
+    (found,) = cells([taken], [other])
+    assert found.document()["variants"][0]["searched"]["variant"] == one.variant
 
 
 def test_a_fix_that_is_never_called_may_be_any_fix() -> None:

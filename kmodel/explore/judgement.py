@@ -19,7 +19,7 @@ from kmodel.explore.cycle import Fairness
 from kmodel.explore.found import Found, hang_message
 from kmodel.explore.graph import Graph, Search, Violation
 from kmodel.explore.lasso import easiest
-from kmodel.explore.liveness import Hang, Liveness
+from kmodel.explore.liveness import SEVERITY, Hang, Liveness
 from kmodel.explore.order import LockOrder
 from kmodel.explore.race import RACE, races
 from kmodel.explore.tree import Predicate
@@ -184,12 +184,15 @@ class Judgement:
 
     @cached_property
     def excluded(self) -> list[Found]:
-        """Hangs that lock-grant alone rules out."""
+        """Hangs that lock-grant alone rules out. That all can wait for locks for ever is told
+        also where such a loop lies within one that lets them go on."""
         if not self.graph.complete:
             return []  # what lock-grant would rule out may also hold without it
         granted = {found.kind for found in self.hanging}
-        weak = self.live.hangs(Fairness("weak", False))
-        return [self.of_hang(hang, ENDS) for hang in weak if hang.kind not in granted]
+        weak, live = Fairness("weak", False), self.live
+        hangs = [*live.hangs(weak), *live.hangs(weak, live.all_wait)]
+        nearest = {hang.kind: hang for hang in reversed(hangs) if hang.kind not in granted}
+        return [self.of_hang(nearest[kind], ENDS) for kind in SEVERITY if kind in nearest]
 
     def everything(self) -> list[Found]:
         """All that breaks, the worst first, what decides the verdict before all else. A loop

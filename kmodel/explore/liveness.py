@@ -291,6 +291,11 @@ class Liveness:
             return False
         return bool(Predicate(lambda: unwoken(op)).value(graph.state(state), graph.world))
 
+    def all_wait(self, state: int) -> bool:
+        """Does every obliged task that has not ended wait for a sleeping lock?"""
+        left = [task for task in self._obliged if not self.graph.done(state, task)]
+        return bool(left) and all(self._asleep(state, task) for task in left)
+
     def _asleep(self, state: int, task: int) -> bool:
         return self.graph.node(state, task).grant is not None
 

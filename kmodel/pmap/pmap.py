@@ -18,7 +18,7 @@ from kmodel.pmap.mmu import Mmu
 from kmodel.pmap.pools import PmapPools
 from kmodel.pmap.pte import Pted, Slot, index
 from kmodel.pmap.tables import Tables
-from kmodel.point import operation, procedure
+from kmodel.point import Loop, operation, procedure
 from kmodel.shared import Atomic, Hidden, Statistic, shared
 from kmodel.streak import Streak
 from kmodel.sync.mutex import IPL_VM, Mutex
@@ -150,9 +150,10 @@ class Pmap(Tables):
     async def _pmap_vp_enter(self, va: int, pted: Pted | None) -> Pted | Cause:
         """pmap_vp_enter: link what tables are missing, from the top, then the slot (with a
         descriptor of the last table's own if ``pted`` is none)."""
-        vp = self.top
+        vp, loop = self.top, Loop()
         assert vp is not None
         for level in self._levels()[:-1]:
+            loop.head(level, vp.address)
             child = self.table(vp, va, level)
             if child is None:
                 got = await self.pools.ask_vp(False)
@@ -161,6 +162,7 @@ class Pmap(Tables):
                 child = got
                 self.link(vp, va, level, child)
             vp = child
+        loop.head(vp.address)
         if pted is None:
             pted = vp.spare()
             pted.live = True

@@ -5,34 +5,43 @@ Source: sys/uvm/uvm_fault.c 1.159-1.165 (the ends of uvm_fault_upper and uvm_fau
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kmodel.pmap.pmap import ENOMEM
 from kmodel.point import procedure
 from kmodel.sync.channel import assert_nothing_held
-from kmodel.uvmfault.flt import ERESTART, Flt
+from kmodel.uvmfault.flt import ERESTART, End, Failure, Flt, Found
 from kmodel.uvmfault.promote import drop
 from kmodel.vm.anon import Anon
 from kmodel.vm.object import UvmObject
 
+if TYPE_CHECKING:
+    from kmodel.fault import Space
+
 
 @procedure
-async def enter(flt: Flt, page: int, anon: Anon | None, uobj: UvmObject | None, ahead: int) -> int:
-    """Map ``page``, which is the anon's, or else the object's; then all is unlocked: 0, ENOMEM
-    or ERESTART. ``ahead`` neighbours in its table got a descriptor in this pass.
-
-    Held: map, amap, ``uobj`` if given. A failure leaves the page where it is, on no queue,
-    and not busy.
-    """
-    space, kernel, va = flt.space, flt.space.kernel, flt.va
+async def enter(found: Found) -> End:
+    """Map the page; then all is unlocked. A failure leaves the page where it is, on no queue,
+    and not busy."""
+    flt, page, anon, uobj, ahead = found
+    space, va = flt.space, flt.va
     space.map.use()
     failed = await space.pmap.pmap_enter(va, page, flt.enter_write, canfail=True, wired=flt.wire)
     if not failed:
         _queue(flt, anon, uobj)
     await drop(flt, uobj)
-    if not failed:
-        return 0
+    return (failed, bool(ahead)) if failed else 0
+
+
+@procedure
+async def after(space: Space, va: int, failure: Failure) -> int:
+    """What the fault does about it: ENOMEM or ERESTART. It is part of the pass in the kernel,
+    and is here after it, as nothing that the pass had found out matters any more. Held:
+    nothing."""
+    kernel, (failed, ahead) = space.kernel, failure
     # the error itself is not looked at here: every failure counts as "no memory"
     if await kernel.swap.uvm_swapisfull():
-        space.robbed = space.robbed or bool(ahead)
+        space.robbed = space.robbed or ahead
         return ENOMEM
     assert_nothing_held("flt_pmfail")
     await kernel.fix.after_failure(kernel, space, va, failed)

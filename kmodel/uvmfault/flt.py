@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kmodel.param import PAGE_SHIFT, KernelParams
+from kmodel.vm.cause import Cause
 from kmodel.vm.map import MapEntry
 
 if TYPE_CHECKING:
     from kmodel.fault import Space
+    from kmodel.vm.anon import Anon
+    from kmodel.vm.object import UvmObject
 
 ERESTART: Final = -1
 ERESTART_UPPER: Final = -2
@@ -23,6 +26,12 @@ ERESTART_EARLY: Final = -4
 """Restart, from before the window of neighbours was computed: the next pass has it too."""
 EFAULT: Final = 14
 EACCES: Final = 13
+
+Failure = tuple[int | Cause, bool]
+"""pmap_enter failed with that, after some neighbour in the same table had got a descriptor."""
+End = int | Failure
+"""How a pass ended, with nothing held: 0, an errno, a restart, or a failure that the fix has a
+say in."""
 
 UNCHANGED: Final = "1.165"
 SHARED: Final = "1.173"
@@ -47,6 +56,17 @@ class Flt(NamedTuple):
     def slot(self) -> int:
         """The slot of the amap."""
         return self.va >> PAGE_SHIFT
+
+
+class Found(NamedTuple):
+    """The page to be mapped: the anon's, or else the object's; map, amap and ``uobj``, if it is
+    there, are held. ``ahead`` neighbours in its table got a descriptor in this pass."""
+
+    flt: Flt
+    page: int
+    anon: Anon | None
+    uobj: UvmObject | None
+    ahead: int
 
 
 def exclusive(p: KernelParams) -> bool:

@@ -11,16 +11,17 @@ from kmodel.event import mark
 from kmodel.pmap.pmap import ENOMEM
 from kmodel.point import pause, procedure
 from kmodel.sync.channel import assert_nothing_held
-from kmodel.uvmfault import centre, neighbours
-from kmodel.uvmfault.flt import ERESTART, ERESTART_LOWER, ERESTART_UPPER, Flt
+from kmodel.uvmfault import neighbours
+from kmodel.uvmfault.flt import ERESTART, ERESTART_LOWER, ERESTART_UPPER, Flt, Found
 from kmodel.uvmfault.promote import drop, uvmfault_promote
 from kmodel.vm.anon import Anon
 from kmodel.vm.object import EAGAIN, UvmObject
 
 
 @procedure
-async def uvm_fault_lower(flt: Flt, ahead: int) -> int:
-    """Held: map, amap if there is one; nothing on return: 0, an errno, or a restart."""
+async def uvm_fault_lower(flt: Flt, ahead: int) -> int | Found:
+    """The page, or why there is none to be mapped: an errno, or a restart. Held: map, amap if
+    there is one; nothing on return without a page."""
     uobj = flt.entry.uobj
     if uobj is None:
         return await _promote(flt, None, None, ahead)
@@ -41,11 +42,11 @@ async def uvm_fault_lower(flt: Flt, ahead: int) -> int:
     mark("a page of an object was mapped")
     if flt.entry.cow:
         flt = flt._replace(enter_write=False)
-    return await centre.enter(flt, page, None, uobj, ahead)
+    return Found(flt, page, None, uobj, ahead)
 
 
 @procedure
-async def _promote(flt: Flt, page: int | None, uobj: UvmObject | None, ahead: int) -> int:
+async def _promote(flt: Flt, page: int | None, uobj: UvmObject | None, ahead: int) -> int | Found:
     """2B: a new anon in its slot, with a copy of ``page`` of ``uobj``, or zeroes."""
     amap, kernel = flt.entry.amap, flt.space.kernel
     assert amap is not None
@@ -59,7 +60,7 @@ async def _promote(flt: Flt, page: int | None, uobj: UvmObject | None, ahead: in
         return await _no_chunk(flt, anon, uobj)
     if uobj is not None:
         mark("a page of an object was copied before it was written to")
-    return await centre.enter(flt, anon.page, anon, uobj, ahead)
+    return Found(flt, anon.page, anon, uobj, ahead)
 
 
 @procedure

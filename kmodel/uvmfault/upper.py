@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from kmodel.event import mark, say
 from kmodel.point import procedure
-from kmodel.uvmfault import centre
 from kmodel.uvmfault.anonget import uvmfault_anonget
-from kmodel.uvmfault.flt import Flt
+from kmodel.uvmfault.flt import Flt, Found
 from kmodel.uvmfault.promote import uvmfault_promote
 
 
 @procedure
-async def uvm_fault_upper(flt: Flt, ahead: int) -> int:
-    """Held: map, amap; nothing on return: 0, an errno, or a restart."""
+async def uvm_fault_upper(flt: Flt, ahead: int) -> int | Found:
+    """The page, or why there is none to be mapped: an errno, or a restart. Held: map, amap;
+    nothing on return without a page."""
     error = await uvmfault_anonget(flt)
     if error:
         return error
@@ -30,11 +30,11 @@ async def uvm_fault_upper(flt: Flt, ahead: int) -> int:
     if anon.ref > 1:
         flt = flt._replace(enter_write=False)
     assert anon.page is not None
-    return await centre.enter(flt, anon.page, anon, None, ahead)
+    return Found(flt, anon.page, anon, None, ahead)
 
 
 @procedure
-async def _copy(flt: Flt, ahead: int) -> int:
+async def _copy(flt: Flt, ahead: int) -> int | Found:
     """1B. Held: map, amap (write: a write access takes it so)."""
     amap = flt.entry.amap
     assert amap is not None
@@ -48,4 +48,4 @@ async def _copy(flt: Flt, ahead: int) -> int:
     flt.entry.anons.put(old._replace(ref=old.ref - 1))
     mark("a page was copied before it was written to")
     say("anon.copy", obj=flt.space.name, va=hex(flt.va), page=anon.page, old=old.page)
-    return await centre.enter(flt, anon.page, anon, None, ahead)
+    return Found(flt, anon.page, anon, None, ahead)

@@ -105,9 +105,13 @@ class KernelMemory:
         self.backing[page_number(va)] = None
         if self.pmap is not None:
             await self.pmap.pmap_kremove(va, va + len(pages) * PAGE_SIZE)
-        entry = await self.kernel_map.uvm_unmap(va, len(pages))
-        await self.entries.put(entry)
+        await self._unmap(va, len(pages))
         await (source or self.physmem).freepages(pages)
+
+    @procedure
+    async def _unmap(self, va: int, npages: int) -> None:
+        entry = await self.kernel_map.uvm_unmap(va, npages)
+        await self.entries.put(entry)
 
 
 def page_number(va: int) -> int:
@@ -236,8 +240,7 @@ class VpPages:
         short = self.headers is not None and not self.headers.free
         if first is None or mem.nfree() < 2 or not self.km.entries.free or short:
             return None
-        kmap.used |= 3 << first
-        kmap.entry[first] = self.km.entries.boot_take()
+        kmap.insert(first, 2, self.km.entries.boot_take())
         pages = self.km.backing[first] = mem.take(2)
         if self.km.pmap is not None:
             for n, page in enumerate(pages):

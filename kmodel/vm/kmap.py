@@ -2,8 +2,9 @@
 
 Source: sys/uvm/uvm_map.c 1.346 (vm_map_lock, vm_map_lock_try, uvm_map, uvm_unmap, and
 uvm_map_kmem_grow if the kernel's pmap is modelled). Left out: splitting and joining of entries,
-address selectors (each CPU looks from a place of its own; a range is aligned to its size). The
-busy flag is there if somebody sets it (``churn=wire``).
+address selectors (each CPU looks from a place of its own; a range is aligned to its size),
+which entry is whose (nothing is in one: ranges have them in common, and one that is given back
+returns the first of them). The busy flag is there if somebody sets it (``churn=wire``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from kmodel.streak import Streak
 from kmodel.sync.channel import Channel
 from kmodel.sync.mutex import IPL_NONE, Mutex
 from kmodel.sync.rwlock import RwLock, rwlock
-from kmodel.table import Stamp, Table
+from kmodel.table import Stamp
 from kmodel.vm.cause import Cause
 from kmodel.vm.mapbusy import Busy
 
@@ -52,7 +53,8 @@ class KernelMap:
     pmap: Final[Growing | None]  # the kernel's, if it is modelled; set at boot
     timestamp: Final[Stamp]
     churn_body: Final[str]
-    entry: Final[Table[int]]  # lock; the map entry of the range that begins here, or 0
+    entries: tuple[int, ...]  # lock; those of all ranges, in order
+    entered: int  # lock; bit n: the range that begins at page n has a map entry
     used: int  # lock
     wanted: bool  # lock; VM_MAP_WANTVA: somebody sleeps on ``freed``
     freed_mtx: Final[Mutex]
@@ -65,7 +67,7 @@ class KernelMap:
         # the addresses of single pages come first, and are taken at boot
         singles = p.km_pages if p.own_singles else 0
         self.npages, self.churn_body, self.pmap = singles + p.kva_pages, p.churn, None
-        self.timestamp, self.entry = Stamp(), Table([0] * self.npages)
+        self.timestamp, self.entries, self.entered = Stamp(), (), 0
         self.used, self.wanted = (1 << singles) - 1, False
         self.freed_mtx = Mutex("kernel_map.freed", IPL_NONE)
         self.freed = Channel("kernel_map va")
@@ -128,14 +130,20 @@ class KernelMap:
         if first is None:
             mark("kernel_map had no address left")
             return Cause.RANGE
-        self.used |= ((1 << npages) - 1) << first
-        self.entry[first] = entry
+        self.insert(first, npages, entry)
         return KERNBASE + first * PAGE_SIZE
 
     @procedure
+    def insert(self, first: int, npages: int, entry: int) -> None:
+        """The range is taken, and has an entry. Held: the lock (or boot)."""
+        self.used |= ((1 << npages) - 1) << first
+        self.entered |= 1 << first
+        self.entries = tuple(sorted((*self.entries, entry)))
+
+    @procedure
     async def uvm_unmap(self, va: int, npages: int) -> int:
-        """Give a range back; returns its entry, which goes back to the pool unlocked.
-        May sleep for the lock."""
+        """Give a range back; returns an entry (0: it had none), which goes back to the pool
+        unlocked. May sleep for the lock."""
         first = (va - KERNBASE) // PAGE_SIZE
         await self.vm_map_lock()
         entry = self._give_range(first, npages)
@@ -149,7 +157,11 @@ class KernelMap:
         if self.used & want != want:
             raise Panic(f"uvm_unmap: page {first} of kernel_map is not mapped", "double-free")
         self.used &= ~want
-        entry, self.entry[first] = self.entry[first], 0
+        if not self.entered >> first & 1:
+            return 0  # one of boot
+        self.entered &= ~(1 << first)
+        entry, *rest = self.entries
+        self.entries = tuple(rest)
         return entry
 
     @procedure

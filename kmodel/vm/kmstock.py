@@ -121,7 +121,7 @@ class KmStock(KmPages):
         """Addresses, in stock or in use, that have a map entry (those of boot have none)."""
         cells = [(va - KERNBASE) // PAGE_SIZE for va in self.page]
         cells += [cell for cell, page in enumerate(self.behind) if page is not None]
-        return sum(self.map.entry[cell] != 0 for cell in cells)
+        return sum(self.map.entered >> cell & 1 for cell in cells)
 
     async def uvm_km_thread(self, entries: Pool, mem: PhysMem) -> None:
         """The thread: sleep until the stock is low or something is queued, for ever.

@@ -4,11 +4,15 @@ Source: sys/uvm/uvm_pmemrange.c 1.77, sys/uvm/uvm_percpu.h (uvm_pmr_cache_get,
 uvm_pmr_cache_put, uvm_pmr_cache_drain). Two magazines a CPU, of 8 pages there. Left out:
 pages of constrained ranges, which bypass it. The page daemon drains the cache of the CPU
 that it runs on only; here nobody else runs there, so there is nothing in it. What the
-daemon's I/O frees bypasses it, since nobody else would run on that CPU, ever.
+daemon's I/O frees bypasses it, since nobody else would run on that CPU, ever. Nor is it kept
+in what order a CPU's pages were put (the kernel takes the last one first): here it takes the
+one of the lowest number. No cached page is used by anybody, so they differ in name only; that
+one is used all the same is a violation of its own ("each page is in one place").
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from kmodel.panic import Panic
@@ -70,8 +74,9 @@ class PageCache:
                 one = await self.physmem.getpages(1, waitok=waitok, usereserve=usereserve)
                 return one[0] if one else None
             active = full
-        self.magazines[_cpu()] = active[1:], previous
-        return active[0]
+        page, *left = sorted((*active, *previous))
+        self.magazines[_cpu()] = _in_order(left, len(active) - 1)
+        return page
 
     @procedure
     async def freepages(self, pages: tuple[int, ...]) -> None:
@@ -88,7 +93,7 @@ class PageCache:
                 active, previous = (), active
             if page in active or page in previous:
                 raise Panic(f"uvm_pmr_cache_put: page {page} is free already", "double-free")
-            self.magazines[_cpu()] = (page, *active), previous
+            self.magazines[_cpu()] = _in_order((page, *active, *previous), len(active) + 1)
 
     @procedure
     async def drain(self) -> None:
@@ -104,6 +109,13 @@ class PageCache:
     def held(self) -> int:
         """Pages in all caches."""
         return sum(len(one) + len(other) for one, other in self.magazines)
+
+
+def _in_order(pages: Iterable[int], active: int) -> Magazines:
+    """So many ``pages`` in the active magazine and the rest in the previous one, by number:
+    states that differ only in which page lies where are one."""
+    both = tuple(sorted(pages))
+    return both[:active], both[active:]
 
 
 def _cpu() -> int:

@@ -179,6 +179,13 @@ class PhysMem:
         return len(shed)
 
     @procedure
+    async def page_out(self, more: int) -> None:
+        """So many pages more are on their way out. Held: nothing."""
+        await self.fpageqlock.enter()
+        self.paging += more
+        await self.fpageqlock.leave()
+
+    @procedure
     async def finish_pma(self) -> None:
         """The end of a lap: the daemon has done with the first queued request, whether it
         helped or not. Held: fpageqlock."""

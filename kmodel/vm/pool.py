@@ -158,7 +158,8 @@ class Pool(PoolQueue):
         Which one the kernel does not promise; here each CPU prefers its own, so that
         the order of two takes does not show in the addresses.
         """
-        home = (RUN.task.index if RUN.task else 0) * self.stripe
+        far = (RUN.task.index if RUN.task else 0) * self.stripe
+        home = far + far // self.wheel  # no home twice, the second time round
         free, idle = self.free, self.idle
         if idle is not None:
             free = tuple(item for item in free if not idle.empty(item)) or free

@@ -38,7 +38,7 @@ class WrapperPool(Pool):
     async def put(self, item: int) -> None:
         """Give the item's page back. May sleep if the allocator's ``free`` does."""
         await self.pr_mtx.enter()
-        self.nout -= 1
+        self._unclaim()
         await self.pr_mtx.leave()
         say("pool.put", obj=self.name, item=hex(item))
         await self.pages.free(item)

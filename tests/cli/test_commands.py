@@ -372,7 +372,7 @@ def test_an_interrupted_matrix_keeps_what_it_has_and_does_not_call_it_whole(
     assert 'href="#populate.teardown"' in html.read_text()
 
     left[:] = [1, 0]
-    ran = call("compare", "populate", "--cpus", 1, "--jobs", 1, "--json")
+    ran = call("compare", "populate", "--situation", "churn", "--jobs", 1, "--json")
     (cell,) = ran.document["cells"]
     # the third need only take over what the first found; the others need a search each
     assert [v["verdict"] for v in cell["variants"]] == ["holds", "inconclusive"] * 2

@@ -140,7 +140,7 @@ def test_ctrl_c_keeps_all_and_the_search_goes_on(
     file = tmp_path / "file"
     with monkeypatch.context() as patch:
         patch.setattr("kmodel.cli.progress.searching", searching)
-        for _ in range(3):
+        for _ in range(2):
             ran = call("explore", *explored(file, *SMALL), "--json")
             assert ran.status == 130
             assert f"--resume {file}" in ran.err

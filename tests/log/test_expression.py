@@ -41,9 +41,9 @@ RIGHT: dict[str, Any] = {
     'mutex("vp.pr_mtx").ipl > 0': True,
     'cpu("A").held': (),
     "bits(physmem0.free)": 57,
-    "kernelmap0.entry[0] != 0": True,
-    "len(kernelmap0.entry)": 24,
-    "sum(one != 0 for one in kernelmap0.entry)": 1,
+    "kernelmemory0.backing[0] != None": True,
+    "len(kernelmemory0.backing)": 24,
+    "sum(one != None for one in kernelmemory0.backing)": 1,
     "[i * i for i in (1, 2, 3) if i != 2]": (1, 9),
     "max(a + b for a, b in ((1, 2), (3, 4)))": 7,
     "any(any(a == b for b in (1, 2)) for a in (5, 2))": True,
@@ -115,8 +115,8 @@ def test_what_cannot_be_asked_is_refused_with_a_reason(names: Names, text: str) 
 
 UNDEFINED = {
     "kernel_map.writer.name": "None has no 'name'",
-    "kernelmap0.entry[99]": "index 99 is outside of 24",
-    "kernelmap0.entry['a']": "no index",
+    "kernelmemory0.backing[99]": "index 99 is outside of 24",
+    "kernelmemory0.backing['a']": "no index",
     "1 // 0": "zero",
     "len(1)": "len",
     "None < 1": "not supported",
@@ -124,7 +124,7 @@ UNDEFINED = {
     "'a' * 1000000": "whole numbers are wanted",
     "1 << 100000": "more than 4096 bits",
     "(1 << 4000) * (1 << 4000)": "more than 4096 bits",
-    "kernelmap0.entry + 1": "whole numbers are wanted",
+    "kernelmemory0.backing + 1": "whole numbers are wanted",
     "p0[0]": "p0 has no items",
     "5 in p0": "no len",
     "any(a for a in physmem0.npages)": "no len",
@@ -143,7 +143,7 @@ def test_what_has_no_value_just_now_says_so(names: Names, text: str) -> None:
 def test_an_expression_cannot_run_for_long(names: Names) -> None:
     deep = "1"
     for variable in "abcdefgh":
-        deep = f"sum({deep} for {variable} in kernelmap0.entry)"
+        deep = f"sum({deep} for {variable} in kernelmemory0.backing)"
     began = time.process_time()
     with pytest.raises(Undefined, match="turns of a loop"):
         Expression(deep, names).value()

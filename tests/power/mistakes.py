@@ -410,8 +410,8 @@ KMAP = (
     Mistake(
         "unmap frees one page of two",
         "vm/kmap.py",
-        "        self.used &= ~want\n        entry",
-        "        self.used &= ~(1 << first)\n        entry",
+        "        self.used &= ~want\n        if",
+        "        self.used &= ~(1 << first)\n        if",
         target="kmap",
         kinds="leak",
         operations=2,
@@ -420,8 +420,8 @@ KMAP = (
     Mistake(
         "the range overlaps its neighbour",
         "vm/kmap.py",
-        "        self.used |= ((1 << npages) - 1) << first\n        self.entry",
-        "        self.used |= 1 << first\n        self.entry",
+        "        self.used |= ((1 << npages) - 1) << first\n        self.entered",
+        "        self.used |= 1 << first\n        self.entered",
         target="kmap",
         kinds="double-free leak",
         operations=1,
@@ -627,7 +627,7 @@ VM = (
     Mistake(
         "the daemon wakes nobody",
         "pagedaemon.py",
-        "            await mem.uvmexp_free.wakeup()\n",
+        "        if self._frees():\n            await mem.uvmexp_free.wakeup()\n",
         "",
         target="vm",
         kinds="deadlock lost-wakeup",
@@ -639,8 +639,8 @@ VM = (
     Mistake(
         "the daemon keeps its mutex after a lap",
         "pagedaemon.py",
-        "            await mem.finish_pma()\n            await mem.fpageqlock.leave()",
-        "            await mem.finish_pma()",
+        "        await mem.finish_pma()\n        await mem.fpageqlock.leave()",
+        "        await mem.finish_pma()",
         target="vm",
         kinds="panic deadlock",
         operations=1,
@@ -720,9 +720,9 @@ VM = (
     Mistake(
         "a page that was written out wakes nobody",
         "pagedaemon.py",
-        "            await self._unbusy(anons, address)\n"
+        "            anons = await self._write_ended()\n"
         "            await anons.busy_pages.wakeup()\n",
-        "            await self._unbusy(anons, address)\n",
+        "            anons = await self._write_ended()\n",
         target="vm",
         kinds="deadlock lost-wakeup",
         operations=2,
@@ -752,7 +752,7 @@ VM = (
     Mistake(
         "a page that was written out stays taken",
         "pagedaemon.py",
-        "        await mem.freepages((written.page,))\n",
+        "        await mem.freepages((page,))\n",
         "",
         target="vm",
         kinds="leak deadlock lost-wakeup",

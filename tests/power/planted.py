@@ -90,9 +90,8 @@ LAST_CALL = """\
 """
 EARLY_CALL = """\
     if failed:
-        await kernel.fix.after_failure(kernel, space, va, failed)
+        await space.kernel.fix.after_failure(space.kernel, space, va, failed)
     await drop(flt, uobj)
-    if not failed:
 """
 REMOVED = """\
     vp.slots[index(va, 3)] = None
@@ -162,8 +161,8 @@ BUGS = (
     Bug(
         "populate is called before uvmfault_unlockall",
         (
-            Change(centre, "enter", LAST_CALL, "    return ERESTART\n"),
-            Change(centre, "enter", "    await drop(flt, uobj)\n    if not failed:\n", EARLY_CALL),
+            Change(centre, "after", LAST_CALL, "    return ERESTART\n"),
+            Change(centre, "enter", "    await drop(flt, uobj)\n", EARLY_CALL),
         ),
         *(
             "contended",

@@ -205,6 +205,17 @@ def test_a_refused_try_leaves_the_timestamp_alone():
     assert at_end(graph, lambda: same.value) == {True}
 
 
+def test_which_entry_is_whose_is_no_matter():
+    """Two ranges with two entries: either way the map is the same."""
+    found = set()
+    for first, second in ((1, 2), (2, 1)):
+        kmap, _ = map_of(boot())
+        kmap.insert(4, 2, first)
+        kmap.insert(8, 2, second)
+        found.add((kmap.entries, kmap.entered, kmap.used))
+    assert len(found) == 1
+
+
 def test_unmapping_what_is_not_mapped_panics():
     """A range that is free already is a broken rule."""
     m = boot()

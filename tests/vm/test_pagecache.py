@@ -1,5 +1,7 @@
 """Page caches: a magazine at a time from the free list, and nobody sees what is in them."""
 
+from itertools import permutations
+
 from facts import fact
 from worlds import Cell, Steered, alone, at_end, boot, edges, search, stuck
 
@@ -163,3 +165,19 @@ def test_a_drain_empties_only_the_cache_of_its_own_cpu():
     m.cpu("A", fill, True)
     m.cpu("B", fill, False)
     assert at_end(search(m.world), lambda: (m.physmem.nfree(), cache.held())) == {(before - 2, 2)}
+
+
+def test_in_what_order_pages_were_put_is_no_matter():
+    """A CPU that gives three pages back in any order comes to the same magazines."""
+    found = set()
+    for order in permutations(range(3)):
+        m, cache = cached()
+
+        async def give(cache=cache, order=order):
+            pages = await cache.getpages(3, waitok=False, usereserve=False)
+            await cache.freepages(tuple(pages[n] for n in order))
+
+        alone(m.world, give)
+        found.add(tuple(cache.magazines))
+        assert cache.held() == 4
+    assert len(found) == 1

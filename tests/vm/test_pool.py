@@ -424,3 +424,17 @@ def test_putting_an_item_twice_panics():
     (wrong,) = panics(search(world))
     assert wrong.kind == "double-free"
     assert "toy pool: item" in wrong.message
+
+
+def test_who_takes_first_does_not_show_in_the_addresses():
+    """Each of four CPUs prefers an item of its own, so in every order each has the same one."""
+    with World() as world:
+        pool, got = Pool("four", Pages(0), IPL_VM, SIZE), [Cell() for _ in range(4)]
+        pool.free = tuple(range(0, 4 * SIZE, SIZE))
+
+    async def take(cell):
+        cell.value = await pool.get(False)
+
+    for name, cell in zip("ABCD", got):
+        world.task(name, take, cell)
+    assert len(at_end(search(world), lambda: tuple(cell.value for cell in got))) == 1
