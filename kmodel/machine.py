@@ -221,7 +221,7 @@ class Machine:
         return self.world.task(name, start, *args, obliged=False)
 
     def always(self, name: str, test: Callable[[], str | None]) -> None:
-        """``test`` returns what is wrong with the present state, or ``None``."""
+        """``test`` returns what is wrong with the present state, or ``None``; or it asserts."""
         self.world.check(name, test)
 
     def finally_(self, name: str, test: Callable[[], str | None]) -> None:

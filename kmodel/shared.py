@@ -131,7 +131,8 @@ def _storer(values: dict[str, Any], name: str) -> Callable[[Any], None]:
 
 
 def _recorded_class(cls: type) -> type:
-    body: dict[str, Any] = {"_shared": False, "__setattr__": _set_field}
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}  # so messages agree
+    body: dict[str, Any] = {"_shared": False, "__setattr__": _set_field, **names}
     for name, kind in fields(cls).items():
         if kind == "statistic":
             body[name] = _tally(name)

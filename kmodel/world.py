@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from kmodel import point, shared
+from kmodel.panic import asserted
 from kmodel.point import RUN, Task, curtask
 from kmodel.recorder import Recorder, SharedStateError
 
@@ -52,7 +53,7 @@ def curcpu() -> Cpu:
 
 @attrs.frozen
 class Check:
-    """A property of single states: ``test`` returns what is wrong, or ``None``.
+    """A property of single states: ``test`` returns what is wrong, or ``None``; or it asserts.
 
     ``when`` is ``always`` (every state), ``end`` (every obliged task is done) or ``hang``
     (asked by a judge of the states in which an obliged task can stay for ever).
@@ -69,7 +70,8 @@ class Check:
 def tested(check: Check, test: Callable[[], str | None]) -> str | None:
     """Ask ``check`` about the present state, through ``test``.
 
-    Raises ``ScenarioError`` if it raises: a check may only look. The watchdog is told.
+    A failed ``assert`` says what is wrong too. Raises ``ScenarioError`` if it raises anything
+    else: a check may only look. The watchdog is told.
     """
     before, RUN.checking = RUN.checking, True
     RUN.turns += 1
@@ -77,6 +79,8 @@ def tested(check: Check, test: Callable[[], str | None]) -> str | None:
         wrong = test()
     except (ScenarioError, SharedStateError):
         raise
+    except AssertionError as error:
+        wrong = asserted(error)
     except (Exception, SystemExit) as error:
         raise ScenarioError(
             f"check {check.name!r} raised {type(error).__name__}: {error}; it must return what is "
@@ -141,7 +145,8 @@ class World:
         kind: str = "invariant",
         judged: bool = True,
     ) -> None:
-        """``test`` must return ``None`` in each state (or, ``when="end"``, at the end)."""
+        """``test`` must return ``None``, and no ``assert`` in it fail, in each state (or,
+        ``when="end"``, at the end)."""
         self.checks.append(Check(name, test, when, kind, judged))
 
     def seal(self) -> None:

@@ -1,10 +1,12 @@
 """A world: its tasks, its checks, and the scenarios that are refused."""
 
+import re
 import types
 
 import pytest
 from worlds import Cell, run, search
 
+from kmodel import explore
 from kmodel.explore.execution import Execution
 from kmodel.panic import Panic
 from kmodel.point import pause
@@ -245,6 +247,31 @@ def test_an_end_check_is_asked_when_the_obliged_are_done():
     world.task("A", work)
     world.check("zero", lambda: "not zero" if cell.value else None, when="end")
     assert search(world).violations == []
+
+
+@pytest.mark.parametrize("when", ["always", "end"])
+def test_a_failed_assertion_in_a_check_is_what_is_wrong(when):
+    """No mistake of the check. Its text is the same in each run, whatever objects it names."""
+
+    async def work(cell):
+        await pause()
+        cell.value = 1
+
+    def build(world):
+        with world:
+            cell = Cell(0)
+
+        def empty():
+            assert cell.value == 0, f"not {cell!r}"
+
+        world.task("A", work, cell)
+        world.check("empty", empty, when=when)
+
+    (found,) = explore.search(build).found
+    said = r"assertion failed in empty \(test_world.py, line \d+\): not <worlds.Cell object>\n"
+    assert re.search(said, found.message)
+    ran = explore.replay(build, explore.Schedule(found.stem))
+    assert re.search(said, ran.message)
 
 
 def test_a_panic_ends_its_run():

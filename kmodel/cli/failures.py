@@ -54,9 +54,13 @@ class Report:
         """One line for whoever watches, once the files are there."""
         from kmodel.fuzz.paste import said
 
+        where, what = self._file(failure), said(failure.best[1])
+        click.echo(f"{failure.target.name}: {what}: {where}", err=True)
+
+    def _file(self, failure: Failure) -> str:
+        """Or why there is none."""
         handed = self.handed(failure)
-        where = handed.file or handed.wrong
-        click.echo(f"{failure.target.name}: {said(failure.best[1])}: {where}", err=True)
+        return str(handed.file or handed.wrong)
 
     def handed(self, failure: Failure) -> Handed:
         from kmodel.fuzz.handover import hand_over
@@ -66,10 +70,11 @@ class Report:
         return self._handed[failure.name]
 
     def end(self, campaign: Campaign) -> list[str]:
-        """Every failure, then what was done."""
+        """Every failure, those that are known in a line, then what was done."""
         lines: list[str] = []
         for root in campaign.roots:
-            lines += [*self._root(root), ""]
+            if any(one.name not in self.known for one in (root.failure, *root.others)):
+                lines += [*self._root(root), ""]
         for trouble in campaign.troubles:
             lines += [*_trouble(trouble), ""]
         lines += [_tally(name, tally) for name, tally in campaign.tallies.items()]
@@ -86,8 +91,10 @@ class Report:
 
     def _known(self, campaign: Campaign) -> list[str]:
         """What was found and does not count, and what was named and not found."""
-        found = {one.name for one in campaign.failures}
-        lines = [f"known, so not counted: {name}" for name in self.known if name in found]
+        from kmodel.fuzz.paste import said
+
+        found = {one.name: said(one.best[1]) for one in campaign.failures}
+        lines = [f"known, so not counted: {n}: {found[n]}" for n in self.known if n in found]
         missing = [name for name in self.known if name not in found]
         fuzzed = tuple(f"{target.name}_" for target in campaign.targets)
         return [
@@ -96,31 +103,35 @@ class Report:
         ]
 
     def _root(self, root: Root) -> list[str]:
-        from kmodel.fuzz.paste import said, story
+        from kmodel.fuzz.paste import said
 
         failure = root.failure
         workload, shown = failure.best
-        told = story(workload, shown.schedule)
-        if len(told) > STORY:
-            told = [*told[:BEGINNING], f"... {len(told) - STORY} more", *told[BEGINNING - STORY :]]
+        handed = self.handed(failure)
+        steps = handed.steps
+        if len(steps) > STORY:
+            more = f"... {len(steps) - STORY} more"
+            steps = (*steps[:BEGINNING], more, *steps[BEGINNING - STORY :])
         return [
             f"{styled(workload.target, bold=True)}: {styled(said(shown), fg='red', bold=True)}",
             f"  after {_counted(failure.examples, 'example')}, shown by {failure.seen}; "
             f"{_smaller(failure)}; preemptions: {shown.preemptions}",
-            *(f"  it also shows as {said(other.best[1])}" for other in root.others),
-            *(f"  {line}" for line in workload.lines()),
-            *("", *told, ""),
+            *(f"  it also shows as {said(o.best[1])}: {self._file(o)}" for o in root.others),
+            *(f"  where it breaks {o.name} does too, perhaps the cause" for o in root.beside),
+            *(f"  {line}" for line in workload.lines(failure.target.named)),
+            *("", *steps, ""),
+            *(["What happened", *(f"  {one}" for one in handed.told), ""] if handed.told else []),
             f"schedule: {shown.schedule}",
-            *self._handed_lines(failure),
-            *("", self.handed(failure).text),
+            *_handed_lines(handed),
+            *("", handed.text),
         ]
 
-    def _handed_lines(self, failure: Failure) -> list[str]:
-        handed = self.handed(failure)
-        lines = [f"kmodel replay {handed.token}"] if handed.token else []
-        lines += [f"kmodel log show {handed.log.parent}"] if handed.log else []
-        lines += [f"pytest {handed.file}"] if handed.file else []
-        return [*lines, handed.wrong] if handed.wrong else lines
+
+def _handed_lines(handed: Handed) -> list[str]:
+    lines = [f"kmodel replay {handed.token}"] if handed.token else []
+    lines += [f"kmodel log show {handed.log.parent}"] if handed.log else []
+    lines += [f"pytest {handed.file}"] if handed.file else []
+    return [*lines, handed.wrong] if handed.wrong else lines
 
 
 def _counted(number: int, what: str) -> str:
@@ -137,11 +148,12 @@ def _smaller(failure: Failure) -> str:
 
 def _tally(name: str, tally: Tally) -> str:
     cut = f", {tally.cut} of them too large and sampled" if tally.cut else ""
-    share = 100 * tally.judging / tally.seconds if tally.seconds else 0
+    spent = [100 * part / (tally.seconds or 1) for part in (tally.judging, tally.reducing)]
+    shares = f"{spent[0]:.0f} % searching, {spent[1]:.0f} % making failures smaller"
     return (
         f"{name:6} {_counted(tally.examples, 'example')}{cut}, {tally.repeated:,} drawn again, "
         f"{tally.steps:,} steps, {tally.states:,} states, {tally.seconds:.1f} s "
-        f"({share:.0f} % searching)"
+        f"({shares})"
     )
 
 
@@ -153,7 +165,13 @@ def _stored(campaign: Campaign) -> list[str]:
         lines.append(f"{len(campaign.gone)} {many} nothing any more: forgotten")
     stored = campaign.stored
     if stored is not None and stored.unfit:
-        lines.append(f"{stored.unfit} stored for another version of the targets: passed over")
+        lines.append(
+            f"{stored.unfit} stored for another version of the targets, or damaged: passed over"
+        )
+    if stored is not None and stored.unkept:
+        lines.append(
+            f"{_counted(stored.unkept, 'workload')} could not be stored: is there no room left?"
+        )
     if stored is not None and stored.lost:
         lines.append(f"the shared database was lost on the way ({stored.lost})")
     return lines
@@ -181,6 +199,7 @@ def document(campaign: Campaign, report: Report, profile: str) -> dict[str, Any]
         "bound": "samples",
         "profile": profile,
         "seed": campaign.seed,
+        "set": {name: v for target in campaign.targets for name, v in target.pinned.items()},
         "examples": campaign.examples,
         "minutes": campaign.minutes,
         "interrupted": campaign.interrupted,
@@ -189,6 +208,8 @@ def document(campaign: Campaign, report: Report, profile: str) -> dict[str, Any]
         "known": list(report.known),
         "failures": [_document(one, report) for one in campaign.roots],
         "gone": [one.document() for one in campaign.gone],
+        "unfit": campaign.stored.unfit if campaign.stored else 0,
+        "unkept": campaign.stored.unkept if campaign.stored else 0,
         "troubles": [
             {
                 "target": one.target,
@@ -204,8 +225,6 @@ def document(campaign: Campaign, report: Report, profile: str) -> dict[str, Any]
 def _document(root: Root, report: Report) -> dict[str, Any]:
     import attrs
 
-    from kmodel.fuzz.paste import story
-
     failure, handed = root.failure, report.handed(root.failure)
     workload, shown = failure.best
     return {
@@ -216,7 +235,8 @@ def _document(root: Root, report: Report) -> dict[str, Any]:
         "property": shown.signature.property,
         "message": shown.message,
         "signature": attrs.asdict(shown.signature),
-        "also": [attrs.asdict(other.signature) for other in root.others],
+        "also": [{"name": other.name, **attrs.asdict(other.signature)} for other in root.others],
+        "beside": [other.name for other in root.beside],
         "workload": workload.document(),
         "first": failure.workload.document(),
         "minimal": failure.reduced is not None and failure.reduced.minimal,
@@ -228,6 +248,7 @@ def _document(root: Root, report: Report) -> dict[str, Any]:
         "log": str(handed.log) if handed.log else None,
         "file": str(handed.file) if handed.file else None,
         "wrong": handed.wrong,
-        "story": story(workload, shown.schedule),
+        "run": list(handed.steps),
+        "story": list(handed.told),
         "test": handed.text,
     }

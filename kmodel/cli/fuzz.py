@@ -43,6 +43,13 @@ STORE: Final = ".kmodel/fuzz"
 @click.option("--examples", type=click.IntRange(0), help="So many in all, whatever the profile.")
 @click.option("--minutes", type=Amount(0.001), help="So long, whatever the profile.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draws.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="K=V",
+    help="A parameter of the machine that is not to vary; may be repeated.",
+)
 @click.option("--replay", is_flag=True, help="What is stored first.")
 @click.option(
     "--store",
@@ -65,6 +72,7 @@ def fuzz(
     examples: int | None,
     minutes: float | None,
     seed: int,
+    sets: tuple[str, ...],
     replay: bool,
     store: str,
     database: str | None,
@@ -85,13 +93,14 @@ def fuzz(
     operations do one at a time. What breaks is made smaller, and stored at once: a file that is
     a pytest test and a scenario, a log, a token. The same seed and number of examples find
     the same. Exit status: 1 found, 0 nothing found (no proof), or nothing but what is
-    --known, 2 a target is wrong, 3 a target is not deterministic, 70 a target crashed, 130
-    Ctrl-C (which keeps everything).
+    --known, 2 a target is wrong, 3 a target is not deterministic, 5 nothing of what is stored
+    can be run any more, 70 a target crashed, 130 Ctrl-C (which keeps everything).
 
     \b
     Examples:
       kmodel fuzz
       kmodel fuzz pool kmap --examples 2000 --seed 7
+      kmodel fuzz vm --set fix=populate         one fix, and all else varies
       kmodel fuzz --profile night --replay --database redis://fuzz.example:6379/0
       kmodel fuzz --replay --examples 0         what is stored, and nothing else
     """
@@ -101,8 +110,10 @@ def fuzz(
     from kmodel.fuzz.campaign import Campaign
     from kmodel.fuzz.handover import EXAMPLES, ready
     from kmodel.fuzz.stored import Stored
+    from kmodel.settings import parse_sets
 
-    chosen = [target.load(name) for name in dict.fromkeys(targets or target.names())]
+    loaded = [target.load(name) for name in dict.fromkeys(targets or target.names())]
+    chosen = target.with_pinned(loaded, parse_sets(sets))
     if examples is None and minutes is None:
         examples, minutes = PROFILES[profile]
     _refuse(examples, replay, store, database)
@@ -110,7 +121,7 @@ def fuzz(
     ready(Path(store))
     stored = Stored(str(Path(store, EXAMPLES)), database)
     campaign = Campaign(chosen, seed, examples, minutes, stored, replay)
-    with _progress() as line:
+    with _progress() as line, _home(Path(store, "hypothesis")):
         campaign.tick = line.tick
         campaign.found = lambda failure: line.aside(lambda: report.tell(failure))
         campaign.run()
@@ -120,6 +131,18 @@ def fuzz(
         else:
             click.echo("\n".join(report.end(campaign)))
     sys.exit(status(campaign, report))
+
+
+@contextmanager
+def _home(folder: Path) -> Iterator[None]:
+    """What Hypothesis keeps for itself goes to the rest, and not to where one stands."""
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    set_hypothesis_home_dir(folder)
+    try:
+        yield
+    finally:
+        set_hypothesis_home_dir(None)
 
 
 def _refuse(examples: int | None, replay: bool, store: str, database: str | None) -> None:
@@ -161,7 +184,15 @@ def status(campaign: Campaign, report: Report) -> int:
         return 70
     if report.counted(campaign):
         return 1
-    return 3 if "nondeterminism" in kinds else 2 if kinds else 0
+    if kinds:
+        return 3 if "nondeterminism" in kinds else 2
+    return 5 if campaign.examples == 0 and _unfit(campaign) else 0
+
+
+def _unfit(campaign: Campaign) -> bool:
+    """Was there something to replay, and nothing of it could be run?"""
+    ran = sum(tally.examples for tally in campaign.tallies.values())
+    return not ran and campaign.stored is not None and campaign.stored.unfit > 0
 
 
 class Line:

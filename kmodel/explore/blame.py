@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import kmodel
-from kmodel.panic import Panic
+from kmodel.panic import Panic, asserted
 from kmodel.point import Task
 from kmodel.recorder import SharedStateError
 from kmodel.world import ScenarioError
@@ -27,13 +27,11 @@ def blame(error: BaseException, task: Task | None) -> Panic:
         return Panic(str(error), "scenario-error")
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
         error = error.__cause__  # Python's wrapping of one that a coroutine raised
-    file, line, function = _innermost(error)
     if isinstance(error, AssertionError):
-        said = f": {error}" if str(error) else ""
-        return Panic(f"assertion failed in {function} ({Path(file).name}, line {line}){said}")
-    if file.startswith(_HOME) and isinstance(error, Exception):
+        return Panic(asserted(error))
+    if _innermost(error)[0].startswith(_HOME) and isinstance(error, Exception):
         raise error
-    where, at, _ = _innermost(error, outside=_HOME)
+    where, at = _innermost(error, outside=_HOME)
     hint = ""
     if "async context" in str(error):
         hint = "; await only kmodel's points inside a task, not Trio"
@@ -43,14 +41,14 @@ def blame(error: BaseException, task: Task | None) -> Panic:
     )
 
 
-def _innermost(error: BaseException, outside: str | None = None) -> tuple[str, int, str]:
-    """File, line and function that raised; or the first ones not below ``outside``."""
-    found, trace = ("?", 0, "?"), error.__traceback__
+def _innermost(error: BaseException, outside: str | None = None) -> tuple[str, int]:
+    """File and line that raised; or the first ones not below ``outside``."""
+    found, trace = ("?", 0), error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
         if outside is None:
-            found = (code.co_filename, trace.tb_lineno, code.co_name)
+            found = (code.co_filename, trace.tb_lineno)
         elif not code.co_filename.startswith(outside):
-            return code.co_filename, trace.tb_lineno, code.co_name
+            return code.co_filename, trace.tb_lineno
         trace = trace.tb_next
     return found

@@ -42,7 +42,23 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: asked.to_stop
     finally:
-        _OPEN.pop()
         signal.signal(signal.SIGINT, before)
-        if asked.to_stop and _OPEN:
-            _OPEN[-1].to_stop = True
+        _close(asked)
+
+
+@contextmanager
+def heard() -> Iterator[Callable[[], bool]]:
+    """Inside, a Ctrl-C does what it does; the yielded function becomes true if one came in the
+    last moment of an ``interruptible`` inside, which was done before it looked."""
+    asked = _Asked()
+    _OPEN.append(asked)
+    try:
+        yield lambda: asked.to_stop
+    finally:
+        _close(asked)
+
+
+def _close(asked: _Asked) -> None:
+    _OPEN.remove(asked)
+    if asked.to_stop and _OPEN:
+        _OPEN[-1].to_stop = True

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kmodel.explore.linear import Linear
 from kmodel.fuzz.mishap import Mishaps, Occasions, mishaps
-from kmodel.fuzz.workload import Injected, Operation, Workload
+from kmodel.fuzz.workload import Injected, Operation, Workload, number
 from kmodel.panic import Panic
 from kmodel.point import curtask
 from kmodel.shared import Hidden, shared
@@ -156,6 +156,7 @@ def explained(linear: Linear, state: Callable[[], Any]) -> Callable[[], str | No
         now, could = state(), linear.states()
         if now in could:
             return None
-        return f"the end is {now!r}, and orders of the operations give {could!r}"
+        gives = " or ".join(map(number, could))
+        return f"the end is {number(now)}, and orders of the operations give {gives}"
 
     return wrong

@@ -105,7 +105,7 @@ class Campaign:
     def _again(self, stored: Stored) -> None:
         """What was stored, first. What breaks nothing any more is forgotten."""
         for target in self.targets:
-            for workload in stored.of(target):
+            for workload in filter(target.has_pinned, stored.of(target)):
                 if self._budget.over():
                     return
                 before = len(self.failures)
@@ -255,8 +255,8 @@ class Campaign:
                 failure.reduced = failure.so_far
         finally:
             tally.reducing += time.monotonic() - began
-            if self.stored is not None and failure.best[0] != failure.workload:
-                self.stored.keep(failure.best[0])
+            smaller = failure.best[0] != failure.workload
+            if self.stored is not None and smaller and self.stored.keep(failure.best[0]):
                 self.stored.forget(failure.workload)
 
     @contextmanager

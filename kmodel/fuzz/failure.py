@@ -71,10 +71,12 @@ class Trouble:
 @attrs.frozen
 class Root:
     """A failure, and those that its smallest workload shows beside it: one cause, so far as can
-    be told."""
+    be told. Also ``beside`` it breaks what a smaller workload shows alone: that may be the cause,
+    or two things that are wrong."""
 
     failure: Failure
     others: tuple[Failure, ...]
+    beside: tuple[Failure, ...] = ()
 
 
 def roots(failures: Iterable[Failure]) -> list[Root]:
@@ -87,4 +89,8 @@ def roots(failures: Iterable[Failure]) -> list[Root]:
                 break
         else:
             found.append((one, []))
-    return [Root(leader, tuple(others)) for leader, others in found]
+    leaders = [leader for leader, _ in found]
+    return [
+        Root(one, tuple(others), tuple(o for o in leaders if o is not one and one.shows(o)))
+        for one, others in found
+    ]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from kmodel.explore.result import Build, Schedule
 from kmodel.fuzz.judged import Shown, judge
 from kmodel.fuzz.target import load
-from kmodel.fuzz.workload import Workload
+from kmodel.fuzz.workload import Workload, number
 from kmodel.testing.checked import again
 from kmodel.testing.chosen import CHOSEN
 from kmodel.testing.failed import Broken, Undecided, run_lines, told
@@ -71,14 +71,14 @@ def pasted(workload: Workload, shown: Shown, name: str = "", past: Sequence[str]
     """A file with a test that fails as long as the workload shows the bug, and a scenario for
     ``kmodel explore`` and ``kmodel replay``."""
     name = name or re.sub(r"\W+", "_", f"{workload.target} {shown.signature.kind}").lower()
-    preemptions = load(workload.target).preemptions
+    target = load(workload.target)
     document = workload.document()
     lines = [
         *_wrapped('"""', said(shown)),
         "",
-        *(line for one in workload.lines() for line in _wrapped("    ", one)),
+        *(line for one in workload.lines(target.named) for line in _wrapped("    ", one)),
         "",
-        *_wrapped("", f"kmodel explore THIS_FILE --search bounded --bound {preemptions}"),
+        *_wrapped("", f"kmodel explore THIS_FILE --search bounded --bound {target.preemptions}"),
         '"""',
         "",
         "from kmodel import World, scenario",
@@ -125,7 +125,7 @@ def _text(value: Any) -> str:
         return "{" + ", ".join(f"{_text(k)}: {_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_text, value)) + ("," if len(value) == 1 else "") + ")"
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    return json.dumps(value) if isinstance(value, str) else number(value)
 
 
 def _wrapped(before: str, text: str) -> list[str]:

@@ -37,7 +37,11 @@ def specified(state: Plain, name: str, args: tuple[Plain, ...]) -> list[Effect]:
     elif name == "wire" and result == EACCES:  # it need not fault in what may not be used
         told = [EACCES, 0]
     now = (*state[:number], after, *state[number + 1 :])
-    return [(now, one) for one in told]
+    done: list[Effect] = [(now, one) for one in told]
+    if result == EACCES and args[1] not in dict(state[number][0]):
+        # it may be refused only when it begins anew, and has its page by then
+        done.append((_halfway(state, number, args[1]), EACCES))
+    return done
 
 
 def may_kill(state: Plain, name: str, args: tuple[Plain, ...]) -> list[Effect]:
@@ -49,11 +53,15 @@ def may_kill(state: Plain, name: str, args: tuple[Plain, ...]) -> list[Effect]:
     number, va = args[:2]
     if _alone(state[number], name, args[1:])[1]:
         return done
+    return [*done, *((one, ENOMEM) for one in (state, _halfway(state, number, va)))]
+
+
+def _halfway(state: Plain, number: int, va: int) -> Plain:
+    """The page at ``va`` is in its amap, and not mapped."""
     pages = dict(state[number][0])
     pages[va] = 0, _wired(pages, va)
     halfway = (tuple(sorted(pages.items())), *state[number][1:])
-    both = (state, (*state[:number], halfway, *state[number + 1 :]))
-    return [*done, *((one, ENOMEM) for one in both)]
+    return (*state[:number], halfway, *state[number + 1 :])
 
 
 def _alone(process: Plain, name: str, args: tuple[Plain, ...]) -> tuple[Plain, int]:

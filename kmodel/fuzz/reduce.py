@@ -189,7 +189,7 @@ def _elsewhere(target: Target, workload: Workload) -> Iterator[Workload]:
     if len(workload.operations) > 1:
         operations = _but_one(workload.operations)
         less += [attrs.evolve(workload, operations=rest) for rest in operations]
-    for number, (name, value) in enumerate(workload.params):
+    for number, name, value in _free(target, workload):
         for choice in target.params[name]:
             if choice != value:
                 params = (*workload.params[:number], (name, choice), *workload.params[number + 1 :])
@@ -232,8 +232,15 @@ def _like(target: Target, name: str, *likes: Operation) -> Operation:
     return Operation(likes[0].cpu, name, tuple(args))
 
 
-def _simpler(target: Target, workload: Workload) -> Iterator[Workload]:
+def _free(target: Target, workload: Workload) -> Iterator[tuple[int, str, Plain]]:
+    """The parameters that may change: where each stands, its name and value."""
     for number, (name, value) in enumerate(workload.params):
+        if name not in target.pinned:
+            yield number, name, value
+
+
+def _simpler(target: Target, workload: Workload) -> Iterator[Workload]:
+    for number, name, value in _free(target, workload):
         for choice in target.params[name][: _rank(target.params[name], value)]:
             params = (*workload.params[:number], (name, choice), *workload.params[number + 1 :])
             yield attrs.evolve(workload, params=params)

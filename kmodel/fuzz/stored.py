@@ -30,22 +30,34 @@ class Stored:
 
     Raises ``UsageError`` if the server cannot be had, ``OSError`` if nothing can be written
     to the folder. If the server goes away later, ``lost`` says so, and the folder goes on
-    alone.
+    alone. ``unkept`` counts what the folder could not take, ``unfit`` what no target can run.
     """
 
     def __init__(self, folder: str, url: str | None = None) -> None:
         self.lost = ""
         self.unfit = 0
+        self.unkept = 0
         Path(folder).mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass  # the database would not say that it cannot write
         self._here: ExampleDatabase = DirectoryBasedExampleDatabase(folder)
         self._there = _redis(url) if url else None
 
-    def keep(self, workload: Workload) -> None:
+    def keep(self, workload: Workload) -> bool:
+        """Is it in the folder now?"""
         key, value = _key(workload.target), workload.word().encode()
-        self._here.save(key, value)
+        kept = self._saved(key, value)
+        self.unkept += not kept
         self._ask(lambda there: there.save(key, value))
+        return kept
+
+    def _saved(self, key: bytes, value: bytes) -> bool:
+        """The database does not say that it cannot write, and leaves a torn value as it is."""
+        self._here.save(key, value)
+        if value not in self._here.fetch(key):
+            self._here.delete(key, value)
+            self._here.save(key, value)
+        return value in self._here.fetch(key)
 
     def forget(self, workload: Workload) -> None:
         """Here. Where others look it stays, until it has not been looked at for a week."""

@@ -19,7 +19,7 @@ import attrs
 from kmodel.explore.linear import Plain
 from kmodel.fuzz import targets
 from kmodel.fuzz.workload import INTERRUPT, KILLED, MISHAPS, SLOW, Injected, Operation, Workload
-from kmodel.settings import UsageError
+from kmodel.settings import UsageError, did_you_mean
 from kmodel.world import World
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Target:
     ``fails``: (allocator, cause) that may be injected, once or (``lasting``) from then on,
     where nothing waits for it to get better. ``mishaps`` are what can befall its CPUs. ``cpus``
     and ``most`` bound the workload, ``preemptions`` and ``states`` the search of its schedules.
-    ``makes`` are operations without which the others find nothing: no workload leaves them out."""
+    ``makes`` are operations without which the others find nothing: no workload leaves them out.
+    ``named`` says, for people, what the arguments of an operation are called; ``pinned`` are
+    parameters that keep a value (``with_pinned``)."""
 
     name: str
     summary: str
@@ -66,6 +68,8 @@ class Target:
     preemptions: int = 2
     states: int = 20_000
     makes: tuple[str, ...] = ()
+    named: Mapping[str, tuple[str, ...]] = {}
+    pinned: Mapping[str, Plain] = {}
 
     def workloads(self) -> st.SearchStrategy[Workload]:
         """Swarm: each example leaves some operations out, and often all that goes wrong."""
@@ -73,28 +77,54 @@ class Target:
 
         return st.randoms(use_true_random=True).map(lambda random: _workload(random, self))
 
+    def has_pinned(self, workload: Workload) -> bool:
+        return all(workload.param(name) == value for name, value in self.pinned.items())
+
     def fits(self, workload: Workload) -> None:
         """Raise ``UsageError`` if the workload is none of this target."""
         for one in workload.operations:
             choices = self.operations.get(one.name)
-            if choices is None or len(choices) != len(one.args):
+            if choices is None or not _could_be(one.args, choices):
                 raise UsageError(f"target {self.name} has no operation {one}")
+            if type(one.cpu) is not int or not 0 <= one.cpu < self.cpus:
+                raise UsageError(f"target {self.name} has the CPUs 0 to {self.cpus - 1}: {one}")
         named = [name for name, _ in workload.params]
         if named != [name for name in self.params if name in named or name not in self.later]:
             raise UsageError(f"target {self.name} has the parameters {', '.join(self.params)}")
+        wrong = [
+            f"{name}={value!r}" for name, value in workload.params if not self.can_be(name, value)
+        ]
+        if wrong:
+            raise UsageError(f"target {self.name} has no {', '.join(wrong)}")
         if not workload.operations:
             raise UsageError("a workload needs at least one operation")
         for injected in workload.injected:
             on_cpu = injected.of.startswith("cpu") and injected.cause in self.mishaps
-            if injected.nth < 1 or not (on_cpu or (injected.of, injected.cause) in self.fails):
+            if (
+                type(injected.nth) is not int
+                or injected.nth < 1
+                or not (on_cpu or (injected.of, injected.cause) in self.fails)
+            ):
                 raise UsageError(f"in target {self.name} this cannot be injected: {injected}")
+
+    def can_be(self, name: str, value: Plain) -> bool:
+        return any(type(value) is type(one) and value == one for one in self.params[name])
+
+
+def _could_be(args: tuple[Plain, ...], choices: tuple[Choices, ...]) -> bool:
+    """Addresses and the like may be others than are drawn, names may not."""
+    return len(args) == len(choices) and all(
+        arg in among if isinstance(arg, str) else type(arg) in map(type, among)
+        for arg, among in zip(args, choices)
+    )
 
 
 def _workload(random: Random, target: Target) -> Workload:
     """Evenly, from one number that Hypothesis draws. Its own draws of many small things favour
     repeats and simple values, for its shrinker, which is not used: a third of the workloads
     came twice, and three CPUs seldom did three different things."""
-    params = tuple((name, random.choice(among)) for name, among in target.params.items())
+    drawn = {name: random.choice(among) for name, among in target.params.items()}
+    params = tuple((drawn | dict(target.pinned)).items())
     names = list(target.operations)
     allowed = random.sample(names, random.randint(1, len(names)))
     cpus = random.choice((2, target.cpus, target.cpus))
@@ -157,3 +187,21 @@ def load(name: str) -> Target:
         raise UsageError(f"There is no target {name!r}; there are {', '.join(names())}.")
     target: Target = importlib.import_module(f"{targets.__name__}.{name}").TARGET
     return target
+
+
+def with_pinned(targets: list[Target], sets: Mapping[str, Plain]) -> list[Target]:
+    """Those that have such a parameter draw and keep only that value. ``UsageError`` if none has,
+    or one cannot have that value."""
+    for name, value in sets.items():
+        having = [target for target in targets if name in target.params]
+        if not having:
+            every = dict.fromkeys(param for target in targets for param in target.params)
+            raise UsageError(f"No parameter {name!r}.{did_you_mean(name, list(every))}")
+        for target in having:
+            if not target.can_be(name, value):
+                among = ", ".join(map(str, target.params[name]))
+                raise UsageError(f"target {target.name}: {name} can be {among}, and not {value}")
+    return [
+        attrs.evolve(one, pinned={name: v for name, v in sets.items() if name in one.params})
+        for one in targets
+    ]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 
 from kmodel.explore.linear import Plain
+from kmodel.param import PAGE_SIZE
 from kmodel.settings import UsageError
 
 SLOW, INTERRUPT, KILLED = "slow", "interrupt", "killed"
@@ -30,7 +31,21 @@ class Operation:
     args: tuple[Plain, ...]
 
     def __str__(self) -> str:
-        return f"cpu{self.cpu}: {self.name}({', '.join(map(repr, self.args))})"
+        return f"cpu{self.cpu}: {self.called()}"
+
+    def called(self, named: Iterable[str] = ()) -> str:
+        """With the names of its arguments, if those are known."""
+        values = [number(value) for value in self.args]
+        given = [f"{name}={value}" for name, value in zip(named, values)]
+        return f"{self.name}({', '.join(given or values)})"
+
+
+def number(value: Plain) -> str:
+    """As Python; addresses as one reads them."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(number, value))}{',' * (len(value) == 1)})"
+    is_address = type(value) is int and value >= PAGE_SIZE
+    return hex(value) if is_address else repr(value)
 
 
 @attrs.frozen
@@ -124,11 +139,12 @@ class Workload:
             "injected": [list(attrs.astuple(one)) for one in self.injected],
         }
 
-    def lines(self) -> list[str]:
-        """For people: one line a CPU, then what is made to fail."""
-        lines = [", ".join(f"{name}={value}" for name, value in self.params)]
+    def lines(self, named: Mapping[str, tuple[str, ...]] | None = None) -> list[str]:
+        """For people: one line a CPU, then what is made to fail. ``named`` are the arguments of
+        each operation."""
+        lines, known = [", ".join(f"{name}={value}" for name, value in self.params)], named or {}
         for cpu in self.cpus:
-            done = "; ".join(str(one).partition(": ")[2] for one in self.of_cpu(cpu))
+            done = "; ".join(one.called(known.get(one.name, ())) for one in self.of_cpu(cpu))
             lines.append(f"cpu{cpu}: {done}")
         return lines + [f"injected: {one}" for one in self.injected]
 

@@ -17,14 +17,14 @@ import attrs
 from kmodel import fixes
 from kmodel.explore.absent import LEFT_OUT
 from kmodel.explore.recipe import NAMES
-from kmodel.explore.result import Build, Result, Sample, Schedule, race_in, sample, search
+from kmodel.explore.result import Build, Result, Sample, Schedule, race_in, sample
 from kmodel.explore.severity import severity
 from kmodel.explore.tree import Divergence
 from kmodel.machine import Machine
 from kmodel.param import KernelParams
 from kmodel.settings import UsageError, did_you_mean, structure
 from kmodel.story import Parameter
-from kmodel.testing.chosen import A_LOOK, A_SAMPLE, CHOSEN
+from kmodel.testing.chosen import A_LOOK, A_SAMPLE, CHOSEN, searched
 from kmodel.testing.failed import Broken, Undecided, run_lines, told, told_apart, wrong
 from kmodel.testing.limits import above_zero, at_least
 from kmodel.world import ScenarioError, World
@@ -83,16 +83,16 @@ def check(
             def judge() -> None:
                 __tracebackhide__ = True
                 build = _builder(bound, given, fix, dict(params or {}))
-                searched = partial(search, build, **limits)
+                whole = partial(searched, build, **limits)
                 if CHOSEN.replay is not None:
-                    again(build, CHOSEN.replay, searched)
+                    again(build, CHOSEN.replay, whole)
                 elif taken is not None:
-                    look = search(build, states=A_LOOK)
+                    look = searched(build, states=A_LOOK)
                     chosen: dict[str, Any] = {"strategy": strategy, "seed": CHOSEN.seed}
                     _judge_sample(build, sample(build, runs=taken, races=True, **chosen))
                     _judge(build, look, whole=False)
                 else:
-                    _judge(build, searched())
+                    _judge(build, whole())
 
             told_apart(judge)
 
@@ -200,14 +200,30 @@ def _builder(function: Function, given: dict[str, Any], fix: str, params: dict[s
     def build(world: World) -> None:
         if taken is Machine:
             machine = Machine(kernel, fixes.load(fix), world)
-            _built(function, (machine,), given)
+            _refuse_unused(function, _built(function, (machine,), given))
             machine.finish()
             return
         made = _built(function, (world,) if taken else (), given)
         if taken is None:
             _put(world, function, made)
+        else:
+            _refuse_unused(function, made)
 
     return build
+
+
+def _refuse_unused(function: Function, made: Any) -> None:
+    """Coroutines that nobody would run."""
+    if made is None:
+        return
+    several = made.values() if isinstance(made, Mapping) else made
+    for one in several if isinstance(several, Iterable) else [made]:
+        if isinstance(one, Coroutine):
+            one.close()  # nobody is to be told that it was never awaited
+    raise ScenarioError(
+        f"{function.__name__} takes a World or a Machine and returned {type(made).__name__}: put "
+        "all tasks on the one it takes and return nothing, or take none and return coroutines"
+    )
 
 
 def _kernel(
@@ -303,7 +319,7 @@ def _judge_sample(build: Build, taken: Sample, whole: bool = True) -> None:
         raise Undecided(f"none of {taken.runs} runs came to an end: nothing was seen")
 
 
-def again(build: Build, text: str, searched: Callable[[], Result] | None = None) -> None:
+def again(build: Build, text: str, whole: Callable[[], Result] | None = None) -> None:
     """Show the run, and fail as it fails: by how it ends, by a data race in it, or, where one
     run shows nothing by itself, as the search that finds it (if there is one) says."""
     __tracebackhide__ = True
@@ -325,7 +341,7 @@ def again(build: Build, text: str, searched: Callable[[], Result] | None = None)
     race = race_in(build, schedule)
     if race is not None:
         raise Broken(f"{race[0].kind}: {race[0].message}")
-    for found in searched().found if searched else ():
+    for found in whole().found if whole else ():
         if found.judged and (found.stem, found.loop) == (schedule.steps, schedule.loop):
             raise Broken(f"{found.kind}: {found.message}")
     if outcome.kind == "loop":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from kmodel.explore.found import Found
+from kmodel.explore.interrupt import heard
 from kmodel.explore.result import Build, Result, sample, search
 from kmodel.explore.severity import severity
 from kmodel.world import World
@@ -31,9 +32,20 @@ A_SAMPLE: Final = 20
 """Runs that are looked through where a search was too large: for a data race, or any bug."""
 
 
+def searched(build: Build, **limits: Any) -> Result:
+    """``search``, which a Ctrl-C ends early; so it must all tests that would come after.
+
+    Raises ``KeyboardInterrupt``."""
+    with heard() as pressed:
+        result = search(build, **limits)
+    if pressed() or "interrupted" in result.bound:
+        raise KeyboardInterrupt
+    return result
+
+
 def sampled(build: Build, runs: int, seed: int) -> Result:
     """What so many runs show, as a search would tell it; never that all is well beyond them."""
-    look = search(build, states=A_LOOK)
+    look = searched(build, states=A_LOOK)
     taken = sample(build, runs=runs, seed=seed, races=True)
     with World() as world:
         build(world)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final
 
 from kmodel.explore.access import touches
@@ -18,7 +19,9 @@ from kmodel.testing import plugin
 from kmodel.world import ScenarioError, World, label
 
 LINES: Final = 40
-"""Of a run that failed, shown in the failure."""
+"""Of a run that failed, shown in the failure: of a longer one the end, where it breaks, and
+this many of its beginning."""
+BEGINNING: Final = 10
 
 
 ORDER: Final = "witness.order"
@@ -36,12 +39,13 @@ class Undecided(AssertionError):
 
 
 class GivenUp(BaseException):
-    """Carries an ``Undecided`` past Hypothesis, which would make a smaller example of it, and with
-    each it would be searched as long again."""
+    """Carries an ``Undecided``, or a ``Wrong`` and what it comes from, past Hypothesis, which would
+    make a smaller example of it, and with each one search as long again, or wait for a loop that
+    never ends."""
 
-    def __init__(self, why: Undecided) -> None:
+    def __init__(self, why: Undecided | Wrong, cause: BaseException | None = None) -> None:
         super().__init__(str(why))
-        self.why = why
+        self.why, self.cause = why, cause
 
 
 class Wrong(ScenarioError):
@@ -90,7 +94,8 @@ def told(
     if kind not in UNSHOWN and outcome.kind in ("done", "open"):
         raise wrong("nondeterminism", f"a run broke ({kind}), and the same run again does not")
     if len(lines) > LINES:
-        lines = [*lines[:LINES], f"... {len(lines) - LINES} more"]
+        more = f"... {len(lines) - LINES} more"
+        lines = [*lines[:BEGINNING], more, *lines[BEGINNING - LINES :]]
     return "\n".join([said, "", *lines]) + _replay_line(schedule, before)
 
 
@@ -145,7 +150,7 @@ def run_lines(build: Build, schedule: Schedule) -> tuple[list[str], Any]:
         if schedule.loop and step == len(schedule.steps) and f"{'':>6}loop:" not in lines:
             lines.append(f"{'':>6}loop:")
         said = {key: called(value, str) for key, value in fields.items() if value is not None}
-        words = " ".join(f"{key}={value}" for key, value in said.items())
+        words = " ".join(f"{key}={value}" for key, value in said.items()).replace("\n", " ")
         lines.append(f"{step:6} {names[task]:{width}} {event} {words}".rstrip())
         return len(lines)
 
@@ -163,6 +168,8 @@ def _called(world: World) -> Callable[[Any, Callable[[Any], str]], str]:
     def called(value: Any, plain: Callable[[Any], str]) -> str:
         if type(value) is tuple and value:
             return f"({', '.join(called(one, repr) for one in value)}{',' * (len(value) == 1)})"
+        if isinstance(value, Enum):
+            return str(value.value)
         named = getattr(value, "name", None) or labels.get(getattr(value, "_oid", -1))
         return str(named) if named is not None else plain(value)
 

@@ -22,10 +22,10 @@ from hypothesis.control import should_note
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from kmodel.explore.linear import Linear, Plain
-from kmodel.explore.result import Result, search
+from kmodel.explore.result import Result
 from kmodel.testing.checked import again
-from kmodel.testing.chosen import A_SAMPLE, CHOSEN, sampled
-from kmodel.testing.failed import Broken, GivenUp, Undecided, told, told_apart, wrong
+from kmodel.testing.chosen import A_SAMPLE, CHOSEN, sampled, searched
+from kmodel.testing.failed import Broken, GivenUp, Undecided, Wrong, told, told_apart, wrong
 from kmodel.testing.limits import above_zero, at_least
 from kmodel.testing.smaller import Operation, smallest
 from kmodel.testing.written import read, written
@@ -123,7 +123,7 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
     must be one that some order of the operations gives."""
 
     def always(self, thing: Any) -> str | None:
-        """What is wrong with the present state, if anything."""
+        """What is wrong with the present state, if anything; it may also assert."""
 
     def finally_(self, thing: Any) -> str | None:
         """The same when all operations are done."""
@@ -182,7 +182,7 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
             try:
                 plain(self)
             except GivenUp as stop:
-                _failed(stop.why)
+                _failed(stop.why, stop.cause)
             finally:
                 cls._broken = None
 
@@ -215,7 +215,13 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
             __tracebackhide__ = True
             self.judge(self.searched(self.workload))
 
-        told_apart(judge)
+        try:
+            told_apart(judge)
+        except Wrong as error:
+            if type(self)._broken is not False:
+                raise
+            said = "\n".join([str(error), "", *_listed(self.workload)])
+            raise GivenUp(Wrong(said), error.__cause__) from None
 
     @classmethod
     def play(cls, world: World, workload: Iterable[Operation]) -> None:
@@ -253,7 +259,7 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
         if CHOSEN.runs is not None:
             return sampled(build, CHOSEN.runs, CHOSEN.seed)
         limits: dict[str, Any] = {"seconds": seconds, "states": self.states}
-        found = search(build, preemptions=self.preemptions, **limits)
+        found = searched(build, preemptions=self.preemptions, **limits)
         if found.verdict == "inconclusive" and found.kind is None and not found.within:
             some = sampled(build, A_SAMPLE, CHOSEN.seed)
             return some if some.verdict == "violated" else found
@@ -293,6 +299,9 @@ class ConcurrentStateMachine(RuleBasedStateMachine):
         return "\n".join(
             [
                 "\n\nas a test of its own:",
+                "import kmodel",
+                "",
+                "",
                 f"@kmodel.check{'' if bound is None else f'(preemptions={bound})'}",
                 f"def test_{name.lower()}_again(world: kmodel.World) -> None:",
                 f"    workload = {workload!r}",
@@ -328,9 +337,9 @@ def _explained(linear: Linear, state: Callable[[Any], Plain], thing: Any) -> str
     return f"the end is {now!r}, and orders of the operations give {' or '.join(map(repr, could))}"
 
 
-def _failed(why: Exception) -> NoReturn:
+def _failed(why: Exception, cause: BaseException | None = None) -> NoReturn:
     """Not hidden: where no frame is pytest's to show, it shows those of unittest."""
-    raise why from None
+    raise why from cause
 
 
 def _listed(workload: list[Operation]) -> list[str]:

@@ -33,6 +33,7 @@ def test_a_bug_is_told_with_its_run_and_a_test(call: Commands, tmp_path: Path) -
     assert "\nschedule: " in ran.out
     assert "\nkmodel replay k2-" in ran.out
     assert "\nkmodel log show " in ran.out
+    assert "\nWhat happened\n  cpu" in ran.out
     (first, *_) = ran.err.splitlines()
     assert first.startswith("pool: deadlock: "), "said when it is found"
     assert first.endswith(".py")
@@ -79,6 +80,9 @@ def test_all_targets_share_the_budget(call: Commands, tmp_path: Path) -> None:
         ["--store", ""],
         ["--store", f"{__file__}/below"],
         ["--database", "here"],
+        ["--set", "fix"],
+        ["--set", "fix=none"],
+        ["pool", "--set", "fix=wait"],
     ],
 )
 def test_bad_usage_ends_in_a_message(call: Commands, arguments: list[str]) -> None:
@@ -98,6 +102,21 @@ def test_a_folder_where_nothing_was_stored_is_no_clean_replay(
     assert not missing.exists()
 
 
+def test_a_folder_of_which_nothing_can_be_run_is_no_clean_replay(
+    call: Commands, tmp_path: Path
+) -> None:
+    found = call("fuzz", "pool", "--examples", 20, "--seed", 1, "--store", tmp_path)
+    assert found.status == 1
+    for file in (tmp_path / "examples").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:20])
+    again = ["fuzz", "pool", "--replay", "--store", tmp_path]
+    ran = call(*again, "--examples", 0)
+    assert ran.status == 5
+    assert "1 stored for another version of the targets, or damaged: passed over" in ran.out
+    assert call(*again, "--examples", 1).status == 0, "there was something to do"
+
+
 def test_what_is_known_is_told_and_does_not_count(call: Commands, tmp_path: Path) -> None:
     found = call("fuzz", "pool", "--examples", 20, "--seed", 1, "--store", tmp_path)
     assert found.status == 1
@@ -107,7 +126,8 @@ def test_what_is_known_is_told_and_does_not_count(call: Commands, tmp_path: Path
     ran = call(*again, *known)
     assert ran.status == 0
     assert "deadlock" in ran.out
-    assert f"known, so not counted: {names[0]}" in ran.out
+    assert f"known, so not counted: {names[0]}: deadlock: " in ran.out
+    assert "def test_pool_" not in ran.out, "in a line, and no more"
     ran = call(*again, "--known", "pool_deadlock_0000", "--known", "kmap_leak_0000")
     assert ran.status == 1
     assert "known, and not found this time: pool_deadlock_0000" in ran.out
@@ -200,6 +220,21 @@ def test_ctrl_c_ends_with_the_summary(tmp_path: Path, presses: int) -> None:
     assert child.returncode == 130, err
     assert "interrupted: this is what there was by then" in out
     assert "Traceback" not in err
+
+
+def test_all_that_it_writes_is_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-m", "kmodel", "fuzz", "locks", "--examples", "2", "--store", "../store"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path / "here",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert list((tmp_path / "here").iterdir()) == []
+    assert (tmp_path / "store").is_dir()
 
 
 BUSY = ["fuzz", "pool", "--profile", "night", "--seed", "1"]

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from kmodel.explore.interrupt import interruptible
+from kmodel.explore.interrupt import heard, interruptible
 
 
 def press() -> None:
@@ -38,3 +38,14 @@ def test_what_is_over_is_not_heard_later() -> None:
         press()
     with interruptible() as later:
         assert not later()
+
+
+def test_one_that_came_too_late_for_who_is_inside_is_heard_outside() -> None:
+    """And any other is a Ctrl-C as always."""
+    with heard() as pressed:
+        with interruptible():
+            assert not pressed()
+            press()
+        assert pressed()
+        with pytest.raises(KeyboardInterrupt):
+            press()

@@ -14,7 +14,7 @@ from kmodel.explore.linear import Linear
 from kmodel.fuzz.campaign import Campaign
 from kmodel.fuzz.reduce import cost
 from kmodel.fuzz.stored import Stored
-from kmodel.fuzz.target import Target, load, names
+from kmodel.fuzz.target import Target, load, names, with_pinned
 from kmodel.fuzz.workload import Workload
 from kmodel.point import operation
 from kmodel.shared import Atomic, shared
@@ -165,12 +165,42 @@ def test_stored_failures_come_first(tmp_path: Path) -> None:
     assert not campaign(stored=stored, examples=0, seed=99).failures
 
 
+def test_what_is_stored_of_another_machine_than_is_pinned_is_left_alone(tmp_path: Path) -> None:
+    stored = Stored(str(tmp_path))
+    campaign(stored=stored)
+    before = stored.of(TORN)
+    (pinned,) = with_pinned([TORN], {"size": 2})
+    assert {one.param("size") for one in before} == {1}, "the simplest"
+    assert not campaign(pinned, stored=stored, again=True, examples=0).failures
+    assert stored.of(TORN) == before
+
+
 def test_what_breaks_nothing_any_more_is_forgotten(tmp_path: Path) -> None:
     stored = Stored(str(tmp_path))
     campaign(stored=stored)
     mended = attrs.evolve(TORN, build=quiet)
     assert len(campaign(mended, stored=stored, again=True, examples=0).gone) == 2
     assert stored.of(TORN) == []
+
+
+def test_what_first_broke_stays_stored_until_something_smaller_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full by then takes nothing more."""
+    stored, keep = Stored(str(tmp_path)), Stored.keep
+    firsts: list[Workload] = []
+
+    def first(self: Stored, workload: Workload) -> bool:
+        smaller = any(one.so_far and one.best[0] == workload for one in made.failures)
+        if not smaller:
+            firsts.append(workload)
+        return not smaller and keep(self, workload)
+
+    monkeypatch.setattr(Stored, "keep", first)
+    made = Campaign([TORN], examples=120, seed=3, stored=stored)
+    made.run()
+    assert firsts
+    assert set(stored.of(TORN)) == set(firsts)
 
 
 def test_two_stored_hangs_of_one_cause_are_both_there_still(tmp_path: Path) -> None:
@@ -248,6 +278,22 @@ def test_two_symptoms_of_one_workload_are_one_cause() -> None:
         [one.signature.property for one in (root.failure, *root.others)] for root in made.roots
     ]
     assert sorted(map(sorted, roots)) == [["few looks"], ["least", "most", "sum"]]
+
+
+def test_what_breaks_only_beside_something_smaller_says_so() -> None:
+    """A cause and what comes of it, or two things that are wrong: nobody can tell."""
+
+    def more(world: World, workload: Workload) -> None:
+        build(world, workload)
+        looked = [one.name for one in workload.operations].count("look")
+        world.check("fewer looks", lambda: "far too many looks" if looked > 3 else None)
+
+    made = campaign(attrs.evolve(TORN, build=more))
+    beside = {
+        root.failure.signature.property: [one.signature.property for one in root.beside]
+        for root in made.roots
+    }
+    assert beside == {"sum": [], "few looks": [], "fewer looks": ["few looks"]}
 
 
 def _less(counter: Counter, total: int) -> str | None:

@@ -14,6 +14,7 @@ from kmodel.fuzz.handover import Handed, hand_over, ready
 from kmodel.fuzz.judged import judge
 from kmodel.fuzz.target import load
 from kmodel.fuzz.workload import Workload
+from kmodel.log.runs import LogError
 from kmodel.settings import UsageError
 
 POOL = load("pool")
@@ -101,3 +102,41 @@ def test_a_run_that_cannot_be_made_again_leaves_the_file_and_says_why(
     assert made.file.exists()
     assert made.token is None
     assert made.wrong
+
+
+def test_it_is_told_in_a_few_sentences_too(handed: Handed) -> None:
+    assert handed.told[0].startswith("cpu1 is asleep on test pool_get since step")
+    assert handed.told[-1].endswith("the same run would have ended well (this was run).")
+
+
+@pytest.mark.parametrize("error", [UsageError("no scenario"), KeyError("mine")])
+def test_whatever_cannot_be_made_of_it_ends_no_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("kmodel.fuzz.handover._token", failing)
+    made = hand_over(failure(), tmp_path)
+    assert (made.token, made.log) == (None, None)
+    assert made.file == tmp_path / f"{failure().name}.py"
+    assert made.steps
+    assert made.wrong in ("no token: no scenario", "no token: KeyError: 'mine'")
+
+
+def test_a_log_that_cannot_be_written_advises_nothing_of_other_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise LogError("The log x could not be written: no space left. Name another with --logs.")
+
+    monkeypatch.setattr("kmodel.fuzz.handover._log", full)
+    made = hand_over(failure(), tmp_path)
+    assert made.wrong == "no log: The log x could not be written: no space left"
+    assert made.token
+
+
+def test_nothing_half_written_is_left(tmp_path: Path) -> None:
+    (tmp_path / f"{failure().name}.py").mkdir()
+    assert hand_over(failure(), tmp_path).file is None
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []

@@ -49,6 +49,15 @@ def pytest_on(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_arguments_have_names_and_addresses_are_read_as_such() -> None:
+    params = {"stock": 11, "levels": 3, "destroy": False}
+    work = Workload.of("pmap", params, [(0, "enter", 0x20_1000, 1, True, False), (0, "hold")])
+    shown = judge(load("pool"), STRANDED).shown[0]
+    text = pasted(work, shown)
+    assert "cpu0: enter(va=0x201000, page=1, write=True, wired=False); hold()" in text
+    assert '        (0, "enter", 0x201000, 1, True, False),\n' in text
+
+
 def test_what_does_not_break_passes() -> None:
     holds(Workload.of("pool", dict(STRANDED.params), [(0, "get", False), (1, "put")]))
 

@@ -3,6 +3,7 @@ the tests start."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -102,6 +104,53 @@ def test_what_does_not_fit_is_passed_over_and_counted(tmp_path: Path) -> None:
             (folder / f"torn{number}").write_bytes(torn)
     assert stored.of(POOL) == [ONE]
     assert stored.unfit == len(wrong) - 1 + 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"operations": [["a", "get", True]]},
+        {"operations": [[-1, "get", True]]},
+        {"operations": [[300, "get", True]]},
+        {"operations": [[0, "get", 7]]},
+        {"params": dict(ONE.params) | {"pages": "x"}},
+        {"params": dict(ONE.params) | {"pages": 10**9}},
+        {"params": dict(ONE.params) | {"primed": 1}},
+        {"injected": [["test", "PAGES", "1", True]]},
+        {"injected": [[1, 2, 3, 4]]},
+    ],
+)
+def test_what_no_campaign_could_have_stored_is_not_run(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    """It would crash the target, and end its night."""
+    stored = Stored(str(tmp_path))
+    stored.keep(ONE)
+    for folder in tmp_path.iterdir():
+        (folder / "damaged").write_text(json.dumps(ONE.document() | wrong))
+    assert stored.of(POOL) == [ONE]
+    assert stored.unfit == 1
+
+
+def test_what_was_torn_when_it_was_kept_is_kept_anew(tmp_path: Path) -> None:
+    """By a kill, or a disk that was full; the database itself would leave it so."""
+    assert Stored(str(tmp_path)).keep(ONE)
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:20])
+    stored = Stored(str(tmp_path))
+    assert stored.of(POOL) == []
+    assert stored.keep(ONE)
+    assert stored.of(POOL) == [ONE]
+    assert stored.unkept == 0
+
+
+def test_what_cannot_be_kept_is_counted(tmp_path: Path) -> None:
+    stored = Stored(str(tmp_path / "store"))
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "store").write_text("a file")
+    assert not stored.keep(ONE)
+    assert stored.unkept == 1
 
 
 def test_a_folder_that_cannot_be_is_said_at_once(tmp_path: Path) -> None:

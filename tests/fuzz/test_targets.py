@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from kmodel.fuzz.daemon import ASKED_IN_VAIN, SILENT_LAP
 from kmodel.fuzz.judged import judge
 from kmodel.fuzz.process import STAYS, VA
-from kmodel.fuzz.target import load
+from kmodel.fuzz.reduce import _smaller
+from kmodel.fuzz.target import load, names, with_pinned
 from kmodel.fuzz.targets.fork import FILE
 from kmodel.fuzz.targets.pmap import ADDRESSES as MAPPED
 from kmodel.fuzz.targets.pmap import PLENTY
@@ -98,6 +99,17 @@ def test_without_memory_a_fault_waits_for_swap_or_is_killed(memory: str) -> None
     assert not [one for one in judged.shown if not one.preemptions]
 
 
+@pytest.mark.parametrize("memory", ["plenty", "short"])
+@pytest.mark.parametrize("fix", ["wait", "populate"])
+def test_a_fault_that_is_refused_only_when_it_begins_anew_leaves_its_page(
+    memory: str, fix: str
+) -> None:
+    """It had its page, waited before it mapped it, and lost its rights meanwhile."""
+    many = [(0, "fault", 0, VA, True), (1, "protect", 0, PROT_READ), (2, "hold")]
+    judged = judge(load("vm"), Workload.of("vm", VM | {"memory": memory, "fix": fix}, many))
+    assert not [one for one in judged.shown if one.signature.kind == "invariant"]
+
+
 @pytest.mark.parametrize("name", ["locks", "vm"])
 def test_workloads_differ_and_busy_all_cpus(name: str) -> None:
     target, drawn = load(name), []
@@ -117,6 +129,44 @@ def test_workloads_differ_and_busy_all_cpus(name: str) -> None:
     look()
     assert len(set(drawn)) > 0.9 * len(drawn)
     assert sum(len(workload.cpus) == target.cpus for workload in drawn) > 0.3 * len(drawn)
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_argument_has_a_name(name: str) -> None:
+    """Else a failure says ``enter(0x201000, 1, True, False)``."""
+    target = load(name)
+    taking = {name: len(choices) for name, choices in target.operations.items() if choices}
+    assert {name: len(named) for name, named in target.named.items()} == taking
+
+
+def test_what_is_pinned_does_not_vary() -> None:
+    (target,) = with_pinned([load("vm")], {"fix": "populate", "exit": True})
+    drawn: list[Workload] = []
+
+    @seed(1)
+    @settings(max_examples=50, database=None, phases=[Phase.generate])
+    @given(target.workloads())
+    def look(workload: Workload) -> None:
+        drawn.append(workload)
+
+    look()
+    assert {(one.param("fix"), one.param("exit")) for one in drawn} == {("populate", True)}
+    assert len({one.param("memory") for one in drawn}) == 3
+    smaller = {other.param("fix") for one in drawn for other in _smaller(target, one, 1)}
+    assert smaller == {"populate"}
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ({"fx": "populate"}, "No parameter 'fx'. Did you mean 'fix'"),
+        ({"fix": "populat"}, "target vm: fix can be wait, .*, and not populat"),
+        ({"exit": 1}, "exit can be False, True, and not 1"),
+    ],
+)
+def test_what_cannot_be_pinned_is_said(sets: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        with_pinned([load("pool"), load("vm")], sets)
 
 
 def test_a_workload_may_be_older_than_a_parameter_and_lacks_no_other() -> None:

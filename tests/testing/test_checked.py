@@ -206,6 +206,11 @@ def test_plain():
         ("def test_x():\n    return 3", "returned 3: return coroutines"),
         ("def test_x():\n    return [both]", "which is no coroutine"),
         ("def test_x(world):\n    pass", "no obliged task"),
+        (
+            "def test_x(w):\n    return [both(1, 2)]",
+            "takes a World or a Machine and returned list",
+        ),
+        ("def test_x(m):\n    return 3", "takes a World or a Machine and returned int"),
     ],
 )
 def test_what_is_no_story_is_said(pytester: pytest.Pytester, body: str, said: str) -> None:
@@ -469,6 +474,47 @@ def test_a_search_that_is_too_large_still_tells_of_a_race() -> None:
         _judge(build, early)
 
 
+@pytest.mark.parametrize("options", [(), ("--kmodel-runs", "20")])
+def test_a_check_may_assert(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+    """As tests do: what is not so is a bug, and no mistake of the test's."""
+    text = """
+@kmodel.check
+def test_it(world: World):
+    counter = Counter()
+    world.task("A", add, counter)
+    world.task("B", add, counter)
+
+    def both_count():
+        assert counter.value == 2
+
+    world.check("sum", both_count, when="end")
+"""
+    shown = suite(pytester, text, *options).stdout.str()
+    assert "Broken: " in shown
+    assert "assertion failed in both_count (test_it.py, line" in shown
+    assert "assert 1 == 2" in shown
+    assert "where 1 = <test_it.Counter object>.value" in shown
+    assert "which is no bug found" not in shown
+
+
+def test_of_a_long_run_the_end_is_shown_where_it_breaks(pytester: pytest.Pytester) -> None:
+    text = """
+async def adds(counter):
+    for _ in range(30):
+        await add(counter)
+
+@kmodel.check
+def test_it(world: World):
+    counter = Counter()
+    world.task("A", adds, counter)
+    world.check("few", lambda: "too many" if counter.value == 30 else None)
+"""
+    shown = suite(pytester, text).stdout.str()
+    assert "A task.start" in shown
+    assert re.search(r"\.\.\. \d+ more", shown)
+    assert "A inv.violation property=few text=too many" in shown
+
+
 def test_a_lost_update_is_told_with_its_values_and_the_name_of_its_check(
     pytester: pytest.Pytester,
 ) -> None:
@@ -621,6 +667,56 @@ def test_limits_that_are_none_are_refused_where_they_are_written(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(f"kmodel.check: {said}")):
         check(**limits)
+
+
+CTRL_C = """
+import signal
+from pathlib import Path
+from kmodel.testing import ConcurrentStateMachine, concurrent
+
+def ctrl_c(counter):
+    if counter.value > 1 and not Path("pressed").exists():
+        Path("pressed").touch()
+        signal.raise_signal(signal.SIGINT)
+
+async def adds(counter):
+    for _ in range(30):
+        await add(counter)
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """
+@kmodel.check
+def test_it(world: World):
+    counter = Counter()
+    for name in "ABC":
+        world.task(name, adds, counter)
+    world.check("pressed", lambda: ctrl_c(counter))
+""",
+        """
+class It(ConcurrentStateMachine):
+    def make(self):
+        return Counter()
+    def always(self, counter):
+        ctrl_c(counter)
+    @concurrent()
+    @staticmethod
+    async def more(counter):
+        await adds(counter)
+TestIt = It.TestCase
+""",
+    ],
+)
+def test_a_ctrl_c_in_a_search_ends_all_tests(pytester: pytest.Pytester, text: str) -> None:
+    """It is no limit of the one test that was searched."""
+    ran = suite(pytester, f"{CTRL_C}{text}\ndef test_next():\n    pass\n")
+    assert ran.ret == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in ran.stdout.str()
+    assert "passed" not in ran.stdout.str()
+    assert "failed" not in ran.stdout.str()
 
 
 def test_more_tasks_than_a_schedule_can_name_are_refused(pytester: pytest.Pytester) -> None:

@@ -311,7 +311,8 @@ def test_the_replay_line_of_a_machine_runs_the_same_again(shown: str, tmp_path: 
 def test_what_a_machine_gives_to_paste_is_a_test(shown: str, tmp_path: Path) -> None:
     text = re.sub(r"^E ? ? ?", "", shown, flags=re.MULTILINE)
     pasted = text.partition("as a test of its own:\n")[2].partition("Failing test case")[0]
-    (tmp_path / "test_it.py").write_text(f"{SUITE}\n{pasted}")
+    suite = SUITE.replace("import kmodel\n", "")
+    (tmp_path / "test_it.py").write_text(f"{suite}\n{pasted}")
     again = pytest_on(tmp_path, "-k", "test_counters_again")
     assert "Broken: violated: invariant" in again
     assert "the end is 1, and orders of the operations give 2" in again
@@ -416,6 +417,15 @@ def test_an_invariant_with_side_effects_is_no_bug_found() -> None:
         run_state_machine_as_test(Writes, settings=FEW)
 
 
+def test_an_invariant_may_assert() -> None:
+    class Asserts(Good):
+        def always(self, thing: Stack) -> None:
+            assert len(thing.items) < 2, "two items"
+
+    with pytest.raises(Broken, match=r"check 'always': assertion failed in always .*two items"):
+        run_state_machine_as_test(Asserts, settings=FEW)
+
+
 def test_an_invariant_that_raises_is_no_bug_found() -> None:
     class Raises(Good):
         def always(self, thing: Stack) -> str | None:
@@ -488,6 +498,26 @@ def test_too_large_a_workload_is_told_at_once_and_not_made_smaller() -> None:
     with pytest.raises(Undecided, match=r"(?s)30 states.*cpu0: .*Give the machine less"):
         case("runTest").runTest()
     assert len(searched) < 20
+
+
+class Raising(Good):
+    def always(self, thing: Stack) -> str | None:
+        return str(1 // 0)
+
+    def teardown(self) -> None:
+        if self.workload:
+            searched.append(len(self.workload))
+        super().teardown()
+
+
+def test_what_is_wrong_with_the_test_itself_is_told_at_once_too() -> None:
+    """Else a loop that never ends would be waited for again with each smaller example."""
+    case: Any = Raising.TestCase
+    searched.clear()
+    with pytest.raises(Wrong, match=r"(?s)raised ZeroDivisionError.*\n\ncpu\d: ") as failure:
+        case("runTest").runTest()
+    assert isinstance(failure.value.__cause__, ZeroDivisionError)
+    assert len(searched) == 1
 
 
 def test_a_bug_in_too_large_a_workload_is_found_all_the_same() -> None:

@@ -153,6 +153,7 @@ TARGET = Target(
         "file": ("none", "private", "shared"),
     },
     later=("file",),
+    named={"add": ("process", "va"), "load": ("process", "va")},
     operations={
         "fork": (),
         "add": ((PARENT, CHILD), ADDRESSES),

@@ -191,6 +191,7 @@ TARGET = Target(
     build=build,
     params={"kva": (4, 1, 2, 3), "rwlock": tuple(POLICIES), "tables": (ALL, 0, 1, 2)},
     later=("tables",),
+    named={"alloc": ("pages", "waitok")},
     operations={"alloc": ((1, 2), (False, True)), "free": (), "hold": ()},
     fails=(("vmmpekpl", "PAGES"), ("vmmpekpl", "STOCK")),
     most=6,

@@ -231,6 +231,7 @@ TARGET = Target(
     summary="mutexes, sleeping locks of each policy, channels: what is held excludes whom",
     build=build,
     params={"lock": (*MUTEXES, *POLICIES)},
+    named={"section": ("write",), "try": ("write",), "give": ("all",), "misuse": ("how",)},
     operations={
         "section": (YES_NO,),
         "try": (YES_NO,),

@@ -219,6 +219,15 @@ TARGET = Target(
     summary="pmap_enter, remove, protect, unwire, extract, populate, destroy against a plain dict",
     build=build,
     params={"stock": (PLENTY, 0), "levels": (3, 4), "destroy": (False, True)},
+    named={
+        "enter": ("va", "page", "write", "wired"),
+        "remove": ("va",),
+        "protect": ("va", "prot"),
+        "unwire": ("va",),
+        "extract": ("va",),
+        "populate": ("va",),
+        "page_protect": ("page", "prot"),
+    },
     operations={
         "enter": (ADDRESSES, PAGES, YES_NO, (False, True)),
         "remove": (ADDRESSES,),

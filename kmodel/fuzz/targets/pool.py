@@ -322,6 +322,7 @@ TARGET = Target(
         "recycle": (False, True),
     },
     later=("cached", "recycle"),
+    named={"get": ("waitok",)},
     operations={"get": ((False, True),), "put": ()},
     fails=(("test", "PAGES"), ("test", "STOCK")),
     most=6,

@@ -178,6 +178,14 @@ TARGET = Target(
         "tables": (6, 0, 2),
         "rwlock": ("wake-all", "wake-one-writer", "hand-off"),
     },
+    named={
+        "fault": ("process", "va", "write"),
+        "munmap": ("process",),
+        "mmap": ("process",),
+        "protect": ("process", "prot"),
+        "wire": ("process", "va"),
+        "unwire": ("process",),
+    },
     operations={
         "fault": ((0, 1), (*ADDRESSES, BEYOND), (True, False)),
         "munmap": ((0, 1),),
