@@ -13,6 +13,7 @@ import attrs
 
 from kmodel import fixes, situations, story
 from kmodel.compare import Judged, Unit
+from kmodel.properties import ENDS, NO_LIVELOCK
 from kmodel.verdict import Finding, Verdict
 
 BOUNDS: Final = (
@@ -82,9 +83,11 @@ class Cell:
 
     def others(self, of: str) -> list[tuple[Finding, list[Judged]]]:
         """What else is broken, the worst first: of all variants their ``findings``, or what is
-        ``excluded``, each with the variants that show it. What decides a property is none."""
-        told = [self.on(name) for name in self.worst.properties]
-        shown = {(one.kind, one.property) for one in told if of == "findings"}
+        ``excluded``, each with the variants that show it. What decides a property is none, and
+        a loop of restarts that is also a hang is told of once."""
+        told = [self.on(name) for name in self.worst.properties if of == "findings"]
+        shown = {(one.kind, one.property) for one in told}
+        shown |= {(kind, ENDS) for kind, name in shown if name == NO_LIVELOCK}
         found: dict[Any, tuple[Finding, list[Judged]]] = {}
         for judged in self.variants:
             every = [getattr(v, of) for v in (judged.verdict, *judged.properties.values())]

@@ -48,7 +48,7 @@ STORE: Final = ".kmodel/fuzz"
     "sets",
     multiple=True,
     metavar="K=V",
-    help="A parameter of the machine that is not to vary; may be repeated.",
+    help="A parameter of the machine that is not to vary.",
 )
 @click.option("--replay", is_flag=True, help="What is stored first.")
 @click.option(
@@ -56,14 +56,14 @@ STORE: Final = ".kmodel/fuzz"
     default=STORE,
     show_default=True,
     type=click.Path(file_okay=False),
-    help="Where failures are stored.",
+    help="Of failures.",
 )
-@click.option("--database", metavar="URL", help="A Redis server to share them: redis://host:6379/0")
+@click.option("--database", metavar="URL", help="A Redis server to share them.")
 @click.option(
     "--known",
     multiple=True,
     metavar="NAME",
-    help="A failure (its file's name without .py) that is told and does not count.",
+    help="A failure (its file, without .py) that does not count.",
 )
 @as_json
 def fuzz(
@@ -88,13 +88,13 @@ def fuzz(
       vm     the whole machine, with any fix       fork   parent and child, copy on write
 
     Each example is a machine, operations for a few CPUs, and at times what goes wrong: an
-    allocation fails, a lock's holder is slow, an interrupt arrives, a thread is killed asleep.
-    A search runs it in every order with few preemptions and holds it against what the
-    operations do one at a time. What breaks is made smaller, and stored at once: a file that is
-    a pytest test and a scenario, a log, a token. The same seed and number of examples find
-    the same. Exit status: 1 found, 0 nothing found (no proof), or nothing but what is
-    --known, 2 a target is wrong, 3 a target is not deterministic, 5 nothing of what is stored
-    can be run any more, 70 a target crashed, 130 Ctrl-C (which keeps everything).
+    allocation fails, a holder is slow, an interrupt comes, a thread is killed asleep. A search
+    runs it in every order with few preemptions and holds it against what the operations do one
+    at a time. What breaks is made smaller, and stored at once: a file that is a pytest test
+    and a scenario, a log, a token. The same seed and number of examples find the same.
+    Status: 1 found, 0 nothing (no proof), or nothing but what is --known, 2 a target is
+    wrong, 3 it is not deterministic, 5 nothing that is stored can be run any more, 70 a
+    target crashed, 130 Ctrl-C (which keeps everything).
 
     \b
     Examples:

@@ -48,6 +48,15 @@ class Hang:
     vain: bool = False
     without: str = ""
 
+    @property
+    def steps(self) -> int:
+        """Until it begins anew."""
+        return len(self.stem) + len(self.loop)
+
+
+Concerned = tuple[Component, tuple[int, ...]]
+"""Where a run can go round, and the tasks that do not end by it."""
+
 
 class Liveness:
     """What can go on for ever in ``graph``. ``again`` is the event that ``repeats`` is
@@ -75,21 +84,18 @@ class Liveness:
 
     def hangs(self, fairness: Fairness, among: Callable[[int], bool] | None = None) -> list[Hang]:
         """Ways for an obliged task not to end: one of each kind, that which survives the
-        strongest fairness and of those the nearest; the worst kind first. ``among`` asks
-        for those that never leave the states that it accepts."""
+        strongest fairness and of those the easiest to read; the worst kind first. ``among``
+        asks for those that never leave the states that it accepts."""
         found = {hang.kind: hang for hang in self.stuck(among)}
         for stronger in _at_least(fairness):
-            kinds: dict[str, list[tuple[Component, tuple[int, ...]]]] = {}
+            kinds: dict[str, list[Concerned]] = {}
             parts = self._parts(self._from(stronger), among)
             for part in Fair(self.graph, stronger).refine(parts, _any):
                 kind, tasks = self._judge(part)
                 if kind not in found:
                     kinds.setdefault(kind, []).append((part, tasks))
             for kind, judged in kinds.items():
-                # the nearest of all of them, so that no way has to be looked for to each
-                nearest = self.paths.nearest(state for part, _ in judged for state in part)
-                part, tasks = next((part, tasks) for part, tasks in judged if nearest in part)
-                found[kind] = self._lasso(kind, part, tasks, stronger)
+                found[kind] = self._easiest(kind, judged, stronger)
         return sorted(found.values(), key=lambda hang: SEVERITY.index(hang.kind))
 
     def stuck(self, among: Callable[[int], bool] | None = None) -> list[Hang]:
@@ -113,15 +119,29 @@ class Liveness:
             parts = list(Fair(self.graph, stronger).refine(from_, self._again_in))
             whole = [part for part in parts if not self._absent(part)]
             if whole:
-                return self._nearest_loop("livelock", whole, stronger)
+                judged = [(part, self._repeating(part)) for part in whole]
+                return self._easiest("livelock", judged, stronger)
             if parts and without is None:
-                without = self._nearest_loop(LEFT_OUT, parts, stronger)
+                judged = [(part, self._repeating(part)) for part in parts]
+                without = self._easiest(LEFT_OUT, judged, stronger)
         return without
 
-    def _nearest_loop(self, kind: str, parts: list[Component], survives: Fairness) -> Hang:
+    def _easiest(self, kind: str, judged: list[Concerned], survives: Fairness) -> Hang:
+        """The nearest loop for each set of tasks that it is about, so that no way has to be
+        looked for to every one; of those that with the fewest preemptions on the way, and
+        then the fewest steps until it begins anew."""
+        concerned: dict[tuple[int, ...], list[Component]] = {}
+        for part, tasks in judged:
+            concerned.setdefault(tasks, []).append(part)
+        nearest = [self._nearest(kind, *one, survives) for one in concerned.items()]
+        return min(nearest, key=lambda hang: (self.paths.preemptions(hang.stem), hang.steps))
+
+    def _nearest(
+        self, kind: str, tasks: tuple[int, ...], parts: list[Component], survives: Fairness
+    ) -> Hang:
         nearest = self.paths.nearest(state for part in parts for state in part)
         part = next(part for part in parts if nearest in part)
-        return self._lasso(kind, part, self._repeating(part), survives)
+        return self._lasso(kind, part, tasks, survives)
 
     def longest(self, measures: list[Measure]) -> list[int | None]:
         """For each measure the largest sum over the steps of any run; ``None`` where a
