@@ -144,7 +144,8 @@ def _sleeps(cells: list[Cell]) -> str:
         places = _places(one for one in every if one.who == who and not one.at.endswith(who))
         if places:
             told.append(f"{'a fault' if who == 'fault' else who} on {_and(places)}")
-    return f"Asleep, as far as seen: {'; '.join(told)}." if told else ""
+    seen = "" if all(cell.complete for cell in cells) else ", as far as seen"
+    return f"Asleep{seen}: {'; '.join(told)}." if told else ""
 
 
 def _places(ways: Iterable[Asleep]) -> list[str]:

@@ -106,8 +106,10 @@ def test_what_was_seen_before_a_search_ended_early_is_a_lower_bound() -> None:
 
 def test_who_sleeps_where_with_which_locks_is_told_without_the_name_of_the_process() -> None:
     """A daemon that waits for work is no news; one that waits for a lock is."""
-    told = paragraph([cell("lock-retry")])
-    assert "Asleep, as far as seen: a fault on kernel_map (holding no lock)." in told
+    told = paragraph([whole := cell("lock-retry")])
+    assert "Asleep: a fault on kernel_map (holding no lock)." in told
+    cut_short = changed(whole, 0, verdict=cut(whole.variants[0]))
+    assert "Asleep, as far as seen: a fault on kernel_map" in paragraph([cut_short])
     assert "pagedaemon" not in told
     ways = (Asleep("fault", "p0 amap", ("p0 vm_map",)), Asleep("pagedaemon", "kernel_map", ()))
     told = paragraph([changed(cell("populate"), 0, asleep=ways)])
