@@ -588,6 +588,39 @@ def test_the_loop_of_a_livelock_has_a_step_of_every_task_that_moves() -> None:
     assert set(only_hang(lambda: readers_first(3), WEAK).loop) == {1, 2, 3}
 
 
+def test_the_shortest_story_counts_the_loop() -> None:
+    """The loop of two begins sooner; but that of one, once the other has ended, has so much
+    less to tell that stem and loop together are fewer steps."""
+
+    async def slowly(lock: Lock) -> None:
+        loop = Loop()
+        loop.head()
+        while not await lock.enter_try(curtask()):
+            for left in range(9):
+                loop.head(left)
+                await pause()
+            loop.head()
+
+    def build() -> World:
+        with World() as world:
+            lock = Lock("lock")
+        world.task("A", slowly, lock)
+        world.task("B", slowly, lock)
+        world.task("K", give_for_ever, lock, obliged=False)
+        return world
+
+    async def give_for_ever(lock: Lock) -> None:
+        loop = Loop()
+        while True:
+            loop.head()
+            await lock.exit()
+            await lock.enter_try(curtask())
+
+    (hang,) = live(build()).hangs(WEAK)
+    assert len(hang.tasks) == 1
+    assert len(hang.stem) > 3
+
+
 # said again and again
 
 
