@@ -9,6 +9,9 @@ import pytest
 from enumeration import TooMany, enumerate_all, facts_of, searched
 from programs import build, program
 
+from kmodel.explore.drive import drive
+from kmodel.explore.graph import Limits, Search
+from kmodel.explore.history import FalseLive, Histories
 from kmodel.point import Loop, pause, procedure
 from kmodel.shared import shared
 from kmodel.table import Stamp
@@ -94,6 +97,24 @@ def test_a_procedure_that_changes_its_callers_list_merges_what_differs() -> None
         return body
 
     assert not agree(one_task(make))
+
+
+def lie(build: Callable[[], World]) -> str:
+    """What a search finds that forgets nothing, and compares; nothing if all is well."""
+    world = build()
+    search = Search(world, Limits(), "bfs", Histories(world, forgetful=False))
+    try:
+        drive(search)
+    except FalseLive as found:
+        return str(found)
+    assert search.graph.complete
+    return ""
+
+
+def test_a_false_live_set_is_found_by_a_search_that_forgets_nothing() -> None:
+    """``--check-live`` says who goes on differently; of a true one it says nothing."""
+    assert lie(summing(honest=False)).startswith("task a goes on differently after a Loop.head()")
+    assert lie(summing(honest=True)) == ""
 
 
 def test_what_was_read_before_the_loop_is_kept() -> None:

@@ -211,6 +211,26 @@ def readers(policy: str, writers: bool) -> Callable[[], tuple[Body, ...]]:
     return make
 
 
+def test_who_waits_in_a_circle_of_names_and_goes_on_later_is_in_no_deadlock() -> None:
+    """A holds one x and waits for a y, B holds the other y and waits for an x; but each waits
+    for somebody who holds nothing else, and who lets go."""
+
+    def alike() -> tuple[Body, ...]:
+        (x, other_x), (y, other_y) = ((Mutex(name), Mutex(name)) for name in "xy")
+        return taking(x, other_y), taking(y, other_x), keeping(other_y), keeping(other_x)
+
+    def keeping(lock: Mutex) -> Body:
+        async def body() -> None:
+            await lock.enter()
+            await pause()
+            await lock.leave()
+
+        return body
+
+    found = only(graph_of(alike))
+    assert (found.locks, found.status) == (("x", "y"), "unreachable within bounds")
+
+
 @pytest.mark.parametrize("writers", [False, True])
 def test_readers_crosswise_lock_up_only_with_writers_in_between(writers: bool) -> None:
     """Kept as a cycle either way, and said to be of readers only."""
