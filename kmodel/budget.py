@@ -34,8 +34,8 @@ from kmodel.compare import Judged, Unit, adopt, judge, not_begun
 from kmodel.explore.graph import Limits
 
 ROUNDS: Final = (4_000, 750_000)
-"""States of the rounds before the last. Most units have less than the first, all but one less
-than the second, so that little is searched twice."""
+"""States of the rounds before the last. Of the matrix as it is most units have less than the
+first and all less than the second, so that little is searched twice."""
 GRACE: Final = 10.0
 """Seconds after the end in which processes may still hand over what they have."""
 

@@ -25,9 +25,13 @@ NOTHING_YET = "interrupted: nothing is known yet"
 @click.argument("fix", nargs=-1)
 @click.option("--fix", "also", multiple=True, metavar="F", help="The same as FIX (repeatable).")
 @click.option(
-    "--situation", "where", multiple=True, metavar="S", help="Only this one (repeatable)."
+    "--situation",
+    "where",
+    multiple=True,
+    metavar="S",
+    help="This one (repeatable) [default: contention].",
 )
-@click.option("--all", "all_of_them", is_flag=True, help="Every fix in every situation.")
+@click.option("--all", "all_of_them", is_flag=True, help="Every fix and situation, or those named.")
 @click.option("--cpus", type=int, metavar="N", help="The same as --set cpus=N.")
 @click.option("--faults", type=int, metavar="N", help="The same as --set faults=N.")
 @click.option("--set", "sets", multiple=True, metavar="K=V", help="A parameter; may be repeated.")
@@ -60,7 +64,7 @@ def compare(
     max_memory: int,
     as_json: bool,
 ) -> None:
-    """Judge every FIX in every situation; without arguments, the thread's question.
+    """Judge each FIX in each --situation; by default the thread's, in contention.
 
     A cell's headline is its worst variant. All variants are searched with few states first, and
     those that were not through with more and more, up to --max-states, or until the

@@ -85,7 +85,7 @@ def fuzz(
     TARGET is one of these; without one all share the budget:
       locks  mutexes, sleeping locks, channels     kmap  km_alloc over kernel_map
       pool   pool_get and pool_put, limits         pmap  page tables against a plain dict
-      vm     the whole machine, with any fix       fork   parent and child, copy on write
+      vm     the whole machine, with any fix       fork  parent and child, copy on write
 
     Each example is a machine, operations for a few CPUs, and at times what goes wrong: an
     allocation fails, a holder is slow, an interrupt comes, a thread is killed asleep. A search

@@ -161,7 +161,7 @@ class _Pairing:
 
     def _shared(self, one: Any, other: Any, who: str) -> None:
         if isinstance(one, Task) or type(one) is not type(other):
-            raise Unlike(f"{who} have {one!r} and {other!r} in corresponding places")
+            raise Unlike(f"{who} have {_told(one)} and {_told(other)} in corresponding places")
         if isinstance(one, Table):
             self.pair(tuple(one._cells), tuple(other._cells), who)
             return
@@ -172,7 +172,7 @@ class _Pairing:
     def _plain(self, one: Any, other: Any, who: str) -> None:
         if type(one) is not type(other) or isinstance(one, _PLAIN):
             if type(one) is not type(other) or one != other:
-                raise Unlike(f"{who} are given different things: {one!r} and {other!r}")
+                raise Unlike(f"{who} are given different things: {_told(one)} and {_told(other)}")
         elif isinstance(one, dict):
             self.pair(tuple(one), tuple(other), who)
             self.pair(tuple(one.values()), tuple(other.values()), who)
@@ -205,14 +205,24 @@ class _Pairing:
 
     def _items(self, some: Any, others: Any, who: str) -> None:
         if len(some) != len(others):
-            raise Unlike(f"{who} are given different things: {some!r} and {others!r}")
+            raise Unlike(f"{who} are given different things: {_told(some)} and {_told(others)}")
         for one, other in zip(some, others):
             self.pair(one, other, who)
 
     def _object(self, one: Any, other: Any, who: str) -> None:
         if not hasattr(one, "__dict__"):
-            raise Unlike(f"{who} are given different things: {one!r} and {other!r}")
+            raise Unlike(f"{who} are given different things: {_told(one)} and {_told(other)}")
         self.pair(vars(one), vars(other), who)
+
+
+def _told(thing: Any) -> str:
+    """In words that are the same in each process: the ``repr`` of an object has its address."""
+    if isinstance(thing, _PLAIN):
+        return repr(thing)
+    if isinstance(thing, (tuple, list)):
+        return f"({', '.join(map(_told, thing))})"
+    name = getattr(thing, "name", None)
+    return " ".join([type(thing).__name__, *([name] if isinstance(name, str) else [])])
 
 
 def _content(cell: types.CellType) -> Any:

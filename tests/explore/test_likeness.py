@@ -105,6 +105,8 @@ def two(one: Any, two: Any, **flags: Any) -> Callable[[], World]:
         (two((idle, 1), (idle, 2)), "are given different things: 1 and 2"),
         (two((idle, 1), (idle, True)), "are given different things: 1 and True"),
         (two((idle, 1), (idle, 1, 1)), "are given different things"),
+        (two((idle, "mutex"), (idle, "mutex", 1)), r"things: \(Mutex m\) and \(Mutex m, 1\)$"),
+        (two((idle, "cell"), (idle, "cell", 1)), r"things: \(Cell\) and \(Cell, 1\)$"),
         (two((idle, "cell"), (idle, "five")), "are given different things: 0 and 5"),
         (two((idle, "cell"), (idle, "mutex")), "in corresponding places"),
         (two((idle, "cell", "five"), (idle, "cell", "cell")), "not in corresponding places"),
