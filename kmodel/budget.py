@@ -33,9 +33,9 @@ from kmodel import fixes, situations
 from kmodel.compare import Judged, Unit, adopt, judge, not_begun
 from kmodel.explore.graph import Limits
 
-ROUNDS: Final = (4_000, 750_000)
-"""States of the rounds before the last. Of the matrix as it is most units have less than the
-first and all less than the second, so that little is searched twice."""
+ROUNDS: Final = (1_000, 750_000)
+"""States of the rounds before the last. Of the matrix as it is all units have less than the
+second, and the first is a small part of them, so that little is searched twice."""
 GRACE: Final = 10.0
 """Seconds after the end in which processes may still hand over what they have."""
 

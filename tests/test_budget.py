@@ -36,10 +36,10 @@ def said(judged: list[Judged]) -> list[Any]:
 
 def test_each_round_has_more_states_and_the_last_what_is_allowed() -> None:
     """Fixed numbers: no clock decides them."""
-    assert rounds(2_000_000) == [4_000, 750_000, 2_000_000]
+    assert rounds(2_000_000) == [1_000, 750_000, 2_000_000]
     assert rounds(100) == [100]
-    assert rounds(4_000) == [4_000]
-    assert rounds(4_001) == [4_000, 4_001]
+    assert rounds(1_000) == [1_000]
+    assert rounds(1_001) == [1_000, 1_001]
 
 
 def test_all_have_a_round_before_any_has_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
