@@ -356,6 +356,7 @@ def test_an_interrupted_matrix_keeps_what_it_has_and_does_not_call_it_whole(
     """A cell of which a variant was not begun does not hold; one of which none was is missing."""
     from kmodel import budget
 
+    monkeypatch.setattr(budget, "ROUNDS", (4_000,))  # enough for the first of each
     judge, left = budget.judge, [1, 1, 0]
     monkeypatch.setattr(
         budget,
